@@ -1,0 +1,3 @@
+"""Serinus: progressive delivery for machine-learning models on Kubernetes."""
+
+__version__ = "0.1.0"

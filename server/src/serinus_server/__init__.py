@@ -1,0 +1,1 @@
+"""The Serinus model server: serves one MLflow model over HTTP."""
