@@ -1,0 +1,301 @@
+"""What a user writes: the spec of a ModelDeployment.
+
+The descriptions become the CRD's. A rule that one field cannot express stands twice: as CEL
+(``rules`` below, for API servers that know it) and as a validator with the same message (the
+operator's own check, for those that do not).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+
+from serinus.api.types import (
+    DURATION_PATTERN,
+    RATIO_PATTERN,
+    Duration,
+    Quantity,
+    Ratio,
+    parse_duration,
+    parse_ratio,
+)
+
+MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,127}"
+MODEL_URI_PATTERN = (
+    rf"^(models:/{MODEL_NAME}(/[1-9][0-9]{{0,9}}|@[A-Za-z0-9][A-Za-z0-9_.\-]{{0,127}})"
+    r"|file:///[A-Za-z0-9_.\-/]{1,500})$"
+)
+IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._\-/:]{0,200}(@sha256:[0-9a-f]{64})?$"
+DNS_LABEL_PATTERN = r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$"
+HOSTNAME_PATTERN = r"^(\*\.)?[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?)*$"
+PATH_PATTERN = r"^/([A-Za-z0-9_.~\-]+(/[A-Za-z0-9_.~\-]+)*)?$"
+# Tuning of numeric libraries and the user's own MODEL_*: nothing that changes which code runs.
+ENV_NAME_PATTERN = (
+    r"^(TZ|LANG|(OMP|MKL|OPENBLAS|BLIS|NUMEXPR|TF|TORCH|CUDA|NVIDIA|LC|MODEL)_[A-Z0-9_]{1,60})$"
+)
+
+MAX_STEPS = 20
+
+
+class Rule(BaseModel):
+    """A CEL rule of the CRD: ``x-kubernetes-validations``."""
+
+    rule: str
+    message: str
+
+
+class ApiModel(BaseModel):
+    """Base of spec and status: camelCase outside, frozen, unknown fields left to the schema."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
+    )
+
+
+class Model(ApiModel):
+    uri: Annotated[str, StringConstraints(max_length=512, pattern=MODEL_URI_PATTERN)] = Field(
+        description="The model: models:/NAME/VERSION, models:/NAME@ALIAS (resolved once, when the "
+        "URI is first seen) or file:///FOLDER (where the operator and the pods see the folder)."
+    )
+
+
+class EnvVar(ApiModel):
+    name: Annotated[str, StringConstraints(max_length=64, pattern=ENV_NAME_PATTERN)] = Field(
+        description="One of the allowed names: TZ, LANG or a name that begins with OMP_, MKL_, "
+        "OPENBLAS_, BLIS_, NUMEXPR_, TF_, TORCH_, CUDA_, NVIDIA_, LC_ or MODEL_."
+    )
+    value: Annotated[str, StringConstraints(max_length=256)] = ""
+
+
+ResourceMap = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=63)], Quantity], Field(max_length=8)
+]
+
+
+class Resources(ApiModel):
+    requests: ResourceMap = Field(
+        default={"cpu": "500m", "memory": "512Mi"}, description="What a pod is guaranteed."
+    )
+    limits: ResourceMap = Field(default={"memory": "1Gi"}, description="What a pod may use at most.")
+
+
+class Warmup(ApiModel):
+    requests: int = Field(
+        default=20,
+        ge=0,
+        le=10_000,
+        description="Predictions of the model's logged input example before a pod is ready.",
+    )
+
+
+class Server(ApiModel):
+    image: Annotated[str, StringConstraints(max_length=300, pattern=IMAGE_PATTERN)] | None = Field(
+        default=None, description="Image of the model server. Default: this operator's release."
+    )
+    replicas: int = Field(
+        default=2, ge=1, le=1000, description="Pods of the stable revision. A canary gets its share."
+    )
+    resources: Resources = Field(default=Resources(), description="Resources of each pod.")
+    env: Annotated[Sequence[EnvVar], Field(max_length=16)] = Field(
+        default=(),
+        description="Environment of the model server.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+    warmup: Warmup = Field(default=Warmup(), description="Warm-up before a pod is ready.")
+    load_timeout: Duration = Field(
+        default=timedelta(minutes=5), description="A pod that has not loaded its model by then is restarted."
+    )
+
+
+class RouterKind(StrEnum):
+    GATEWAY = "Gateway"
+
+
+class GatewayRef(ApiModel):
+    name: Annotated[str, StringConstraints(max_length=63, pattern=DNS_LABEL_PATTERN)]
+    namespace: Annotated[str, StringConstraints(max_length=63, pattern=DNS_LABEL_PATTERN)] | None = Field(
+        default=None, description="Default: the ModelDeployment's own namespace."
+    )
+
+
+class Traffic(ApiModel):
+    router: RouterKind = Field(
+        default=RouterKind.GATEWAY, description="Gateway: weights of an HTTPRoute that the operator owns."
+    )
+    hostnames: Annotated[
+        Sequence[Annotated[str, StringConstraints(max_length=253, pattern=HOSTNAME_PATTERN)]],
+        Field(max_length=16),
+    ] = Field(
+        default=(),
+        description="Host names of the model. None: every host name of the Gateway.",
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
+    path: Annotated[str, StringConstraints(max_length=256, pattern=PATH_PATTERN)] = Field(
+        default="/", description="Path prefix of the model; removed before the server sees the request."
+    )
+    gateway: GatewayRef | None = Field(
+        default=None, description="The Gateway to attach to. Default: the operator's default Gateway."
+    )
+
+
+class Step(ApiModel):
+    weight: int = Field(ge=1, le=100, description="Percent of the traffic that the canary gets.")
+    hold: Duration = Field(
+        default=timedelta(minutes=2), description="Time at this weight without a breach before the next step."
+    )
+
+
+class OnBreach(StrEnum):
+    ROLLBACK = "Rollback"
+    PAUSE = "Pause"
+
+
+_STEPS_RISE = Rule(
+    rule=f"{list(range(MAX_STEPS - 1))}.all(i, i + 1 >= size(self) || self[i].weight < self[i + 1].weight)",
+    message="weights must rise from step to step",
+)
+
+
+class Rollout(ApiModel):
+    steps: Annotated[Sequence[Step], Field(max_length=MAX_STEPS)] = Field(
+        default=(
+            Step(weight=5, hold=timedelta(minutes=2)),
+            Step(weight=25, hold=timedelta(minutes=5)),
+            Step(weight=50, hold=timedelta(minutes=5)),
+        ),
+        description="Weights of the canary on its way to 100, which needs no step of its own.",
+        json_schema_extra={
+            "x-kubernetes-list-type": "atomic",
+            "x-kubernetes-validations": [_STEPS_RISE.model_dump()],
+        },
+    )
+    progress_deadline: Duration = Field(
+        default=timedelta(minutes=10),
+        description="A revision that is not ready by then has failed. Counted anew for each scale-up.",
+    )
+    on_breach: OnBreach = Field(
+        default=OnBreach.ROLLBACK,
+        description="Rollback: take the traffic back. Pause: freeze the weight and wait for people.",
+    )
+    scale_down_delay: Duration = Field(
+        default=timedelta(seconds=30),
+        description="How long a revision without traffic stays before its pods go.",
+    )
+
+    @model_validator(mode="after")
+    def _steps_rise(self) -> Rollout:
+        weights = [step.weight for step in self.steps]
+        if any(a >= b for a, b in zip(weights, weights[1:], strict=False)):
+            raise ValueError(f"steps: {_STEPS_RISE.message}")
+        return self
+
+
+class MetricKind(StrEnum):
+    ERROR_RATE = "ErrorRate"
+    LATENCY = "Latency"
+
+
+_RATIO_RULE = Rule(
+    rule=f"self.type != 'ErrorRate' || self.max.matches(r'{RATIO_PATTERN}')",
+    message='max of an ErrorRate must be a ratio such as "0.01"',
+)
+_DURATION_RULE = Rule(
+    rule=f"self.type != 'Latency' || (self.max.size() > 0 && self.max.matches(r'{DURATION_PATTERN}'))",
+    message="max of a Latency must be a duration such as 250ms",
+)
+_QUANTILE_RULE = Rule(
+    rule="self.type == 'Latency' || !has(self.quantile)",
+    message="quantile belongs to Latency only",
+)
+
+
+class Metric(ApiModel):
+    """One bound on the canary's live requests."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "x-kubernetes-validations": [
+                rule.model_dump() for rule in (_RATIO_RULE, _DURATION_RULE, _QUANTILE_RULE)
+            ]
+        }
+    )
+
+    name: Annotated[str, StringConstraints(max_length=63, pattern=DNS_LABEL_PATTERN)]
+    type: MetricKind = Field(
+        description="ErrorRate: share of requests answered with 5xx. Latency: server-side duration."
+    )
+    max: Annotated[str, StringConstraints(max_length=32)] = Field(
+        description='The bound: a ratio such as "0.01" for ErrorRate, a duration such as 250ms for Latency.'
+    )
+    quantile: Ratio | None = Field(
+        default=None, description='Latency: the share of requests that must meet the bound. Default "0.99".'
+    )
+
+    @model_validator(mode="after")
+    def _bound_fits_type(self) -> Metric:
+        fits = {
+            MetricKind.ERROR_RATE: (re.match(RATIO_PATTERN, self.max), _RATIO_RULE),
+            MetricKind.LATENCY: (self.max and re.match(DURATION_PATTERN, self.max), _DURATION_RULE),
+        }
+        ok, rule = fits[self.type]
+        if not ok:
+            raise ValueError(f"max: {rule.message}")
+        if self.type is not MetricKind.LATENCY and self.quantile is not None:
+            raise ValueError(f"quantile: {_QUANTILE_RULE.message}")
+        return self
+
+    @property
+    def max_ratio(self) -> Decimal:
+        """ErrorRate: the bound, between 0 and 1."""
+        return parse_ratio(self.max)
+
+    @property
+    def max_duration(self) -> timedelta:
+        """Latency: the bound."""
+        return parse_duration(self.max)
+
+    @property
+    def latency_quantile(self) -> Decimal:
+        """Latency: the share of requests that must meet the bound, between 0 and 1."""
+        return self.quantile if self.quantile is not None else Decimal("0.99")
+
+
+class Analysis(ApiModel):
+    interval: Duration = Field(
+        default=timedelta(seconds=10), description="Evidence is looked at this often; the shortest slot."
+    )
+    failure_threshold: int = Field(
+        default=3, ge=1, le=100, description="Consecutive breached slots before onBreach."
+    )
+    min_requests: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000,
+        description="Canary requests that close a slot of evidence; until then its verdict is Insufficient.",
+    )
+    metrics: Annotated[Sequence[Metric], Field(min_length=1, max_length=16)] = Field(
+        default=(Metric(name="errors", type=MetricKind.ERROR_RATE, max="0.01"),),
+        description="Bounds that the canary's live requests must hold.",
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+    )
+
+
+class ModelDeploymentSpec(ApiModel):
+    """Which model to serve, and how a new version of it takes over."""
+
+    model: Model = Field(description="The model to serve.")
+    server: Server = Field(default=Server(), description="The pods that serve it.")
+    traffic: Traffic = Field(default=Traffic(), description="How requests reach it.")
+    rollout: Rollout = Field(default=Rollout(), description="How a new revision takes over.")
+    analysis: Analysis = Field(default=Analysis(), description="What a canary must prove.")
+
+
+ApiVersion = Literal["serinus.dev/v1alpha1"]
+Json = dict[str, Any]
