@@ -1,0 +1,84 @@
+"""What the sandbox's programs have in common: options, logging, and a clean end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from serinus.sandbox.client import ApiUnreachableError, KubeClient
+from serinus.sandbox.kubeconfig import KubeconfigError
+
+log = logging.getLogger(__name__)
+
+
+def parser(part: str, does: str) -> argparse.ArgumentParser:
+    """A parser with the options of every part."""
+    options = argparse.ArgumentParser(
+        prog=f"python -m serinus.sandbox.{part}", description=does, allow_abbrev=False
+    )
+    options.add_argument("--kubeconfig", type=Path, required=True, help="the cluster to serve")
+    options.add_argument("--log-level", default="INFO", help="DEBUG, INFO, WARNING")
+    return options
+
+
+def run(options: argparse.Namespace, part: Callable[[KubeClient], Awaitable[None]]) -> int:
+    """Run a part until it ends or is told to; returns the exit status."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
+    )
+
+    async def serve() -> None:
+        async with KubeClient.from_kubeconfig(options.kubeconfig) as client:
+            await part(client)
+
+    try:
+        asyncio.run(until_told(serve()))
+    except (ApiUnreachableError, KubeconfigError, PartError) as error:
+        log.error("%s", error)  # noqa: TRY400 - the message is the whole story
+        return 1
+    return 0
+
+
+class PartError(Exception):
+    """A part cannot go on; the message says why."""
+
+
+async def until_told(work: Coroutine[Any, Any, None]) -> None:
+    """Await ``work``; SIGTERM and SIGINT cancel it, which is a normal end."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        told = True
+        task.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not told:
+            raise
+    except BaseExceptionGroup as group:
+        # The first failure of a TaskGroup ends the part and is what people need to read.
+        known, other = group.split((ApiUnreachableError, PartError))
+        if other is not None or known is None:
+            raise
+        raise _first(known) from group
+
+
+def _first(group: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
