@@ -28,6 +28,10 @@ ENV_MAX_REQUEST_BYTES = "SERINUS_MAX_REQUEST_BYTES"  # integer
 ENV_MAX_CONCURRENCY = "SERINUS_MAX_CONCURRENCY"  # integer
 ENV_DRAIN_SECONDS = "SERINUS_DRAIN_SECONDS"  # serve this long after SIGTERM, not ready
 ENV_LOG_FORMAT = "SERINUS_LOG_FORMAT"  # json | console
+ENV_ALLOW_CUSTOM_CODE = (
+    "SERINUS_ALLOW_CUSTOM_CODE"  # true: models may bring Python code of their own
+)
+ENV_TERMINATION_LOG = "SERINUS_TERMINATION_LOG"  # file for the reason of a failed start
 ENV_TRACKING_URI = "MLFLOW_TRACKING_URI"
 
 # Names a user may not set for the server: they change what code runs or which bytes are trusted.
@@ -37,6 +41,10 @@ RESERVED_ENV_PREFIXES = ("SERINUS_", "MLFLOW_", "PYTHON", "LD_", "DATABRICKS_")
 PATH_LIVE = "/v2/health/live"
 PATH_READY = "/v2/health/ready"
 PATH_METRICS = "/metrics"
+
+# Headers of every answer to a prediction request, whatever its outcome.
+HEADER_REVISION = "x-serinus-revision"
+HEADER_VERSION = "x-serinus-version"
 
 # --- metrics ---------------------------------------------------------------------------------
 METRIC_REQUESTS = "serinus_requests_total"

@@ -1,0 +1,7 @@
+"""``python -m serinus_server``."""
+
+from __future__ import annotations
+
+from serinus_server.main import main
+
+main()

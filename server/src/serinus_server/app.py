@@ -1,0 +1,179 @@
+"""The composition root: builds every part once, wires them, and walks through the lifecycle.
+
+Everything here runs on the event loop, except the loading of the model, which has a thread of
+its own so that health is answered meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serinus_server.errors import LoadFailed, LoadTimeout, StartupError
+from serinus_server.protocols.codec import Request
+from serinus_server.protocols.endpoint import Limits
+from serinus_server.protocols.mlflow import MlflowCodec
+from serinus_server.protocols.routes import Service, routes
+from serinus_server.runtimes.base import Runtime
+from serinus_server.service.inference import Inference
+from serinus_server.service.lifecycle import Event, Lifecycle, State
+from serinus_server.service.limiter import Limiter
+from serinus_server.service.loading import Loader, Source, warm_up
+from serinus_server.service.model import Identity, ServedModel, Stopwatch
+from serinus_server.settings import Settings
+from serinus_server.telemetry.metrics import Metrics
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+def load_mlflow(folder: Path) -> Runtime:
+    """The runtime for MLflow models; imported when it is needed, because that takes seconds."""
+    from serinus_server.runtimes.mlflow_pyfunc import load
+
+    return load(folder)
+
+
+class Application:
+    """One server: its parts, its state, and the ASGI application that it is to the outside."""
+
+    def __init__(
+        self, settings: Settings, load_runtime: Callable[[Path], Runtime] = load_mlflow
+    ) -> None:
+        self.settings = settings
+        self.failure: StartupError | None = None
+        self._identity = Identity(settings.model_name, settings.model_version, settings.revision)
+        self.metrics = Metrics(settings.model_name, settings.revision, settings.latency_bounds)
+        self.lifecycle = Lifecycle(_log_change)
+        limiter = Limiter(settings.max_concurrency, self.metrics.in_flight.set)
+        self.inference = Inference(self.lifecycle, limiter)
+        self._load_runtime = load_runtime
+        self._workspace: Path | None = None
+        self._ended = asyncio.Event()
+        self._watch = Stopwatch.start()
+        service = Service(
+            self.lifecycle,
+            self.inference,
+            self.metrics,
+            self._identity,
+            Limits(settings.max_request_bytes, settings.request_timeout),
+        )
+        self.asgi: ASGIApp = _CloseWhenDraining(Starlette(routes=routes(service)), self.lifecycle)
+
+    def start(self) -> None:
+        """Begin to load the model; returns at once. Call it on the running event loop."""
+        loop = asyncio.get_running_loop()
+        self.lifecycle.apply(Event.LOAD)
+        self._workspace = Path(tempfile.mkdtemp(prefix="serinus-model-"))  # mode 0700
+        timeout = self.settings.load_timeout
+        loop.call_later(
+            timeout,
+            self._fail,
+            LoadTimeout(f"the model was not ready within the load timeout of {timeout:g} s"),
+        )
+        threading.Thread(
+            target=self._load, args=(loop, self._workspace), name="load", daemon=True
+        ).start()
+
+    async def drain(self) -> None:
+        """Ask for no more traffic, serve on for the drain time, then end."""
+        if not self.lifecycle.can(Event.DRAIN):
+            return
+        was_serving = self.lifecycle.state is State.READY
+        self.lifecycle.apply(Event.DRAIN)
+        if was_serving:
+            await asyncio.sleep(self.settings.drain_seconds)
+        self._ended.set()
+
+    async def wait_ended(self) -> None:
+        """Wait until the server should stop listening: it drained, or it failed."""
+        await self._ended.wait()
+
+    def stop(self) -> None:
+        """Let go of everything. After this only the process' end is left."""
+        if self.lifecycle.can(Event.STOP):
+            self.lifecycle.apply(Event.STOP)
+        self.inference.close()
+        if self._workspace is not None:
+            shutil.rmtree(self._workspace, ignore_errors=True)
+
+    def _load(self, loop: asyncio.AbstractEventLoop, workspace: Path) -> None:
+        """Thread: load and warm up. Reports every step to the event loop, and waits for nothing."""
+        settings = self.settings
+        try:
+            runtime, example = Loader(
+                Source(
+                    settings.model_uri,
+                    settings.model_digest,
+                    settings.allow_custom_code,
+                    settings.tracking_uri,
+                ),
+                self._identity.version,
+                workspace,
+                self.metrics,
+                self._load_runtime,
+            ).load()
+            loop.call_soon_threadsafe(self._advance, Event.LOADED)
+            self._warm_up(runtime, example)
+            loop.call_soon_threadsafe(self._become_ready, runtime)
+        except StartupError as error:
+            loop.call_soon_threadsafe(self._fail, error)
+        except BaseException as error:  # noqa: BLE001 - the thread must never die silently
+            _log.exception("unexpected error while loading")
+            failure = LoadFailed(f"unexpected {type(error).__name__} while loading the model")
+            loop.call_soon_threadsafe(self._fail, failure)
+
+    def _warm_up(self, runtime: Runtime, example: bytes | None) -> None:
+        if example is None:
+            _log.warning("no warm-up: the model was logged without an input example")
+            return
+        codec = MlflowCodec()
+        model = ServedModel(runtime, self._identity, lambda _: None)  # no live rows
+        request = Request(example)
+        warm_up(lambda: codec.answer(model, request), self.settings.warmup_requests, self.metrics)
+
+    def _advance(self, event: Event) -> None:
+        """Loading goes on, unless the server was told to stop or ran out of time meanwhile."""
+        if self.lifecycle.can(event):
+            self.lifecycle.apply(event)
+
+    def _become_ready(self, runtime: Runtime) -> None:
+        if self.lifecycle.state is not State.WARMING:
+            return
+        self.inference.model = ServedModel(runtime, self._identity, self.metrics.observe_rows)
+        self.metrics.model_ready(self._watch.seconds)
+        self.lifecycle.apply(Event.WARMED)
+
+    def _fail(self, failure: StartupError) -> None:
+        if not self.lifecycle.can(Event.FAIL):
+            return
+        self.failure = failure
+        self.lifecycle.apply(Event.FAIL)
+        self._ended.set()
+
+
+class _CloseWhenDraining:
+    """Tells clients of a draining server to use another connection, and with it another pod."""
+
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
+        self._app = app
+        self._lifecycle = lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._lifecycle.state is State.DRAINING:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+            await send(message)
+
+        await self._app(scope, receive, closing)
+
+
+def _log_change(old: State, new: State) -> None:
+    _log.info("state changed", old=str(old), new=str(new))

@@ -1,0 +1,1 @@
+"""What clients speak: pure codecs between bytes and the service's types, and thin routes."""

@@ -1,0 +1,171 @@
+"""MLflow's scoring protocol: ``POST /invocations`` with JSON or CSV."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from serinus_server import errors
+from serinus_server.errors import InvalidInput, MalformedRequest
+from serinus_server.protocols.codec import Request
+from serinus_server.protocols.json import predictions_of, read_json, write_json
+from serinus_server.runtimes.base import Column, Signature
+from serinus_server.service.model import ServedModel
+from serinus_server.service.payload import Array, Columns, Payload, Records
+
+FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
+JSON_TYPE = "application/json"
+CSV_TYPE = "text/csv"
+
+# MLflow's own words for what went wrong.
+ERROR_CODES: Mapping[type[errors.RequestError], str] = {
+    errors.MalformedRequest: "BAD_REQUEST",
+    errors.UnsupportedMedia: "BAD_REQUEST",
+    errors.RequestTooLarge: "BAD_REQUEST",
+    errors.BodyTimeout: "BAD_REQUEST",
+    errors.UnknownModel: "RESOURCE_DOES_NOT_EXIST",
+    errors.InvalidInput: "INVALID_PARAMETER_VALUE",
+    errors.NotReady: "TEMPORARILY_UNAVAILABLE",
+    errors.Overloaded: "TEMPORARILY_UNAVAILABLE",
+    errors.PredictionTimeout: "DEADLINE_EXCEEDED",
+    errors.PredictionFailed: "INTERNAL_ERROR",
+}
+
+
+class MlflowCodec:
+    """MLflow's scoring protocol."""
+
+    name = "mlflow"
+
+    def answer(self, model: ServedModel, request: Request) -> bytes:
+        media_type = _media_type(request.content_type)
+        if media_type == CSV_TYPE:
+            payload, params = _read_csv(request.body, model.signature), None
+        else:
+            payload, params = _read_document(request.body)
+        prediction = model.predict(payload, params)
+        return write_json({"predictions": predictions_of(prediction.values)})
+
+    def error(self, error: errors.RequestError) -> bytes:
+        return write_json({"error_code": ERROR_CODES[type(error)], "message": str(error)})
+
+
+def _media_type(content_type: str) -> str:
+    """The body's type; nothing said means JSON, as curl users expect."""
+    media_type, *parameters = (part.strip().lower() for part in content_type.split(";"))
+    if media_type not in ("", JSON_TYPE, CSV_TYPE):
+        raise errors.UnsupportedMedia(
+            f"content type {media_type!r} is not supported; send {JSON_TYPE} or {CSV_TYPE}"
+        )
+    for parameter in parameters:
+        if parameter.replace('"', "") not in ("", "charset=utf-8"):
+            raise errors.UnsupportedMedia(f"{parameter!r} is not supported; send UTF-8")
+    return media_type
+
+
+def _read_document(body: bytes) -> tuple[Payload, dict[str, Any] | None]:
+    document = read_json(body)
+    if not isinstance(document, dict):
+        raise MalformedRequest(f"the body must be an object with exactly one of {', '.join(FORMS)}")
+    forms = [form for form in FORMS if form in document]
+    others = sorted(document.keys() - {*FORMS, "params"})
+    if len(forms) != 1 or others:
+        raise MalformedRequest(
+            f"the body must have exactly one of {', '.join(FORMS)}, and optionally params; "
+            f"it has {', '.join(sorted(document)) or 'nothing'}"
+        )
+    params = document.get("params")
+    if params is not None and not isinstance(params, dict):
+        raise MalformedRequest("params must be an object")
+    form = forms[0]
+    return _READERS[form](document[form]), params
+
+
+def _read_split(value: Any) -> Payload:
+    if not isinstance(value, dict) or not isinstance(value.get("data"), list):
+        raise MalformedRequest("dataframe_split must be an object with the array data")
+    if others := sorted(value.keys() - {"columns", "data", "index"}):
+        raise MalformedRequest(f"dataframe_split has unknown keys: {', '.join(others)}")
+    rows = value["data"]
+    for number, row in enumerate(rows):
+        if not isinstance(row, list):
+            raise MalformedRequest(f"dataframe_split: row {number} of data is no array")
+    columns = value.get("columns")
+    if columns is None:
+        return Array(rows)
+    if not isinstance(columns, list) or len(set(map(str, columns))) != len(columns):
+        raise MalformedRequest("dataframe_split: columns must be an array of distinct names")
+    for number, row in enumerate(rows):
+        if len(row) != len(columns):
+            raise InvalidInput(
+                f"has {len(row)} values, but columns has {len(columns)} names", row=number
+            )
+    if columns == list(range(len(columns))):  # pandas' names for columns that have none
+        return Array(rows)
+    return Columns({str(name): [row[index] for row in rows] for index, name in enumerate(columns)})
+
+
+def _read_records(value: Any) -> Payload:
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise MalformedRequest("dataframe_records must be an array of objects")
+    return Records(value)
+
+
+def _read_instances(value: Any) -> Payload:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        for number, row in enumerate(value):
+            if not isinstance(row, dict):
+                raise MalformedRequest(f"instances: row {number} is no object as row 0 is")
+        return Records(value)
+    if not isinstance(value, list):
+        raise MalformedRequest("instances must be an array")
+    return Array(value)
+
+
+def _read_inputs(value: Any) -> Payload:
+    if isinstance(value, dict):
+        if value and not any(isinstance(item, list) for item in value.values()):
+            return Records([value])
+        return Columns(value)
+    if not isinstance(value, list):
+        raise MalformedRequest("inputs must be an array or an object")
+    return _read_instances(value)
+
+
+_READERS = {
+    "dataframe_split": _read_split,
+    "dataframe_records": _read_records,
+    "instances": _read_instances,
+    "inputs": _read_inputs,
+}
+
+
+def _read_csv(body: bytes, signature: Signature) -> Payload:
+    import pandas as pd
+
+    columns = [spec for spec in signature.inputs if isinstance(spec, Column)]
+    texts = {spec.name: str for spec in columns if spec.type not in _NUMERIC and spec.name}
+    try:
+        frame = pd.read_csv(io.BytesIO(body), dtype=texts, float_precision="round_trip")
+    except (ValueError, UnicodeDecodeError) as error:  # ParserError is a ValueError
+        reason = str(error).splitlines()[0] if str(error) else "it cannot be read"
+        raise MalformedRequest(f"the body is no valid CSV with a header: {reason}") from None
+    values = {str(name): _csv_column(str(name), frame[name]) for name in frame.columns}
+    if columns and columns[0].name is None:
+        return Array([list(row) for row in zip(*values.values(), strict=True)])
+    return Columns(values)
+
+
+_NUMERIC = frozenset({"integer", "long", "float", "double", "boolean"})
+
+
+def _csv_column(name: str, series: Any) -> Any:
+    if series.dtype.kind in "iuf":
+        array = series.to_numpy()
+        if np.isinf(array).any():
+            raise MalformedRequest(f"the CSV column {name!r} holds an infinite number")
+        return array
+    return [None if value != value else value for value in series.tolist()]

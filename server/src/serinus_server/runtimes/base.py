@@ -1,0 +1,66 @@
+"""What the service needs from a loaded model, whatever library holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+# A column's type, in MLflow's words. `any` stands for arrays, objects and maps, whose inside only
+# the model's library checks.
+COLUMN_TYPES = (
+    "boolean", "integer", "long", "float", "double", "string", "binary", "datetime", "any",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table; ``name`` is None where the signature only counts columns."""
+
+    name: str | None
+    type: str
+    required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One array of ``dtype`` and ``shape``, in which -1 stands for any length."""
+
+    name: str | None
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What a model takes and gives: all columns, all tensors, or empty where nobody said."""
+
+    inputs: tuple[Column, ...] | tuple[Tensor, ...] = ()
+    outputs: tuple[Column, ...] | tuple[Tensor, ...] = ()
+    params: tuple[str, ...] = ()
+
+
+class InputRefused(Exception):
+    """The model's library finds that the input does not fit the signature; says why in one line."""
+
+
+class Runtime(Protocol):
+    """A loaded model. Every method may be called from several threads at once."""
+
+    @property
+    def signature(self) -> Signature:
+        """The model's signature."""
+
+    @property
+    def flavor(self) -> str:
+        """The library that made the model, for example ``sklearn``."""
+
+    def predict(self, model_input: Any, params: Mapping[str, Any] | None) -> Any:
+        """The model's own answer.
+
+        Raises:
+            InputRefused: the input does not fit the signature.
+            Exception: whatever the model raises.
+        """

@@ -1,0 +1,1 @@
+"""What the server does, whatever protocol asks for it. Knows no web framework."""

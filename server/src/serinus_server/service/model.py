@@ -1,0 +1,83 @@
+"""The model that is served: a runtime behind its input plan."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from serinus_server.errors import InvalidInput, PredictionFailed
+from serinus_server.runtimes.base import InputRefused, Runtime
+from serinus_server.service.payload import Payload, Prediction, row_count
+from serinus_server.service.plan import plan_for
+
+_log = structlog.stdlib.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who answers: the model's name and version, and the revision of its server."""
+
+    model: str
+    version: str
+    revision: str
+
+
+class ServedModel:
+    """Answers payloads. Called from worker threads, several at once.
+
+    ``observe_rows`` is told the rows of every call that the model answered.
+    """
+
+    def __init__(
+        self, runtime: Runtime, identity: Identity, observe_rows: Callable[[int], None]
+    ) -> None:
+        self.runtime = runtime
+        self.identity = identity
+        self.signature = runtime.signature
+        self._plan = plan_for(runtime.signature)
+        self._observe_rows = observe_rows
+
+    def predict(self, payload: Payload, params: Mapping[str, Any] | None = None) -> Prediction:
+        """The model's answer to ``payload``.
+
+        Raises:
+            InvalidInput: the payload or the params do not fit the signature.
+            PredictionFailed: the model raised; the log has the reason under the error's id.
+        """
+        for name in params or ():
+            if name not in self.signature.params:
+                raise InvalidInput("is no parameter of this model", field=name)
+        model_input = self._plan.bind(payload)
+        rows = row_count(model_input)
+        if rows == 0:
+            raise InvalidInput("there are no rows")
+        try:
+            values = self.runtime.predict(model_input, params)
+        except InputRefused as refused:
+            raise InvalidInput(str(refused)) from refused
+        except Exception as error:
+            error_id = secrets.token_hex(6)
+            _log.exception("prediction failed", error_id=error_id, rows=rows)
+            raise PredictionFailed(error_id) from error
+        self._observe_rows(rows)
+        return Prediction(values, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopwatch:
+    """Seconds since it was made."""
+
+    begin: float
+
+    @classmethod
+    def start(cls) -> Stopwatch:
+        return cls(time.perf_counter())
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.begin
