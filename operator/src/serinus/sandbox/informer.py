@@ -181,4 +181,4 @@ class WorkQueue(Generic[Item]):
                 routine = isinstance(error, ApiError) and error.status in {404, 409}
                 level = logging.DEBUG if routine and failures < 5 else logging.WARNING
                 log.log(level, "%s %s: %s", self._name, item, error)
-                self.add_after(item, min(0.05 * 2**failures, 10.0))
+                self.add_after(item, min(0.05 * 2 ** min(failures, 8), 10.0))

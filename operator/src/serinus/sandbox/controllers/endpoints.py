@@ -1,10 +1,13 @@
-"""EndpointSlices and Endpoints of a Service: which pods answer for it, on which ports."""
+"""EndpointSlices of a Service: which pods answer for it, on which ports.
+
+The older Endpoints objects are not made: a real API server refuses loopback addresses in them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from serinus.sandbox.objects import (
     Object,
@@ -44,36 +47,6 @@ def slices(service: Object, pods: Iterable[Object]) -> tuple[Object, ...]:
     if not groups:
         groups["[]"] = ([], [])
     return tuple(_slice(service, ports, members) for ports, members in groups.values())
-
-
-def endpoints(service: Object, made: Sequence[Object]) -> Object:
-    """The older Endpoints object, said with the same slices."""
-    subsets = []
-    for part in made:
-        ready: list[Object] = []
-        other: list[Object] = []
-        for endpoint in part["endpoints"]:
-            address = {
-                "ip": endpoint["addresses"][0],
-                "nodeName": endpoint["nodeName"],
-                "targetRef": endpoint["targetRef"],
-            }
-            (ready if endpoint["conditions"]["ready"] else other).append(address)
-        if ready or other:
-            subset: Object = {"ports": part["ports"]}
-            if ready:
-                subset["addresses"] = ready
-            if other:
-                subset["notReadyAddresses"] = other
-            subsets.append(subset)
-    return {
-        "metadata": {
-            "name": name_of(service),
-            "namespace": namespace_of(service),
-            "labels": dict(labels_of(service)),
-        },
-        "subsets": subsets,
-    }
 
 
 def _has_address(pod: Object) -> bool:

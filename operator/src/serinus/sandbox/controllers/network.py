@@ -1,4 +1,4 @@
-"""The hands of Services: they write the EndpointSlices and Endpoints that `endpoints` decides."""
+"""The hands of Services: they write the EndpointSlices that `endpoints` decides."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import asyncio
 from serinus.sandbox import discovery
 from serinus.sandbox.client import KubeClient
 from serinus.sandbox.controllers import endpoints
-from serinus.sandbox.controllers.status import same
 from serinus.sandbox.informer import Informer, WorkQueue
 from serinus.sandbox.objects import Key, Object, key_of, labels_of, name_of, uid_of
-from serinus.sandbox.resources import ENDPOINT_SLICES, ENDPOINTS, SERVICES
+from serinus.sandbox.resources import ENDPOINT_SLICES, SERVICES
+from serinus.sandbox.statuses import same
 
 
 class Network:
-    """Service + pods -> EndpointSlices and Endpoints."""
+    """Service + pods -> EndpointSlices."""
 
     def __init__(self, client: KubeClient, pods: Informer) -> None:
         self._client = client
         self._pods = pods
         self._services = Informer(client, SERVICES)
-        self._endpoints = Informer(client, ENDPOINTS)
+        self._written: dict[Key, tuple[str, Object]] = {}
         self._queue = WorkQueue("service", self._work)
 
     async def run(self) -> None:
         """Work for ever, once all caches are filled."""
         served = await discovery.as_served(self._client, ENDPOINT_SLICES)
         self._slices = Informer(self._client, served)
-        watched = (self._services, self._slices, self._endpoints)
+        watched = (self._services, self._slices)
         async with asyncio.TaskGroup() as group:
             for informer in watched:
                 group.create_task(informer.run())
@@ -54,16 +54,13 @@ class Network:
     async def _work(self, key: Key) -> None:
         service = self._services.get(*key)
         if service is None:
-            if self._endpoints.get(*key) is not None:
-                await self._client.delete(ENDPOINTS, key[1], key[0])
-            return  # the slices have an owner reference
+            return  # its slices have an owner reference
         if not service["spec"].get("selector"):
             return
         pods = [pod for pod in self._pods.all(key[0]) if endpoints.selects(service, pod)]
         wanted = endpoints.slices(service, pods)
         for body in wanted:
-            await self._write(self._slices, body, ("endpoints", "ports"))
-        await self._write(self._endpoints, endpoints.endpoints(service, wanted), ("subsets",))
+            await self._write(body)
         names = {name_of(body) for body in wanted}
         for old in self._slices_of(service):
             if name_of(old) not in names:
@@ -81,12 +78,20 @@ class Network:
             if mine.items() <= labels_of(obj).items()
         ]
 
-    async def _write(self, cache: Informer, body: Object, fields: tuple[str, ...]) -> None:
-        namespace, name = key_of(body)
-        old = cache.get(namespace, name)
+    async def _write(self, body: Object) -> None:
+        key = key_of(body)
+        cache, old = self._slices, self._slices.get(*key)
+        change = {field: body[field] for field in ("endpoints", "ports")}
         if old is None:
-            cache.written(await self._client.create(cache.resource, body))
+            answer = await self._client.create(cache.resource, body)
+        elif same(old, change) or self._written.get(key) == (_version(old), change):
             return
-        change = {field: body[field] for field in fields}
-        if not same(old, change):
-            cache.written(await self._client.merge(cache.resource, name, namespace, change))
+        else:
+            answer = await self._client.merge(cache.resource, key[1], key[0], change)
+        # An older server drops conditions that it does not know: what it kept is no difference.
+        self._written[key] = (_version(answer), change)
+        cache.written(answer)
+
+
+def _version(obj: Object) -> str:
+    return str(obj["metadata"]["resourceVersion"])

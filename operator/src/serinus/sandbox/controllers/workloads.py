@@ -8,7 +8,6 @@ import logging
 from serinus.sandbox import clock
 from serinus.sandbox.client import ApiError, KubeClient
 from serinus.sandbox.controllers import deployments, replicasets
-from serinus.sandbox.controllers.status import same
 from serinus.sandbox.events import Recorder
 from serinus.sandbox.informer import Informer, WorkQueue
 from serinus.sandbox.objects import (
@@ -21,6 +20,7 @@ from serinus.sandbox.objects import (
     uid_of,
 )
 from serinus.sandbox.resources import DEPLOYMENTS, PODS, REPLICA_SETS
+from serinus.sandbox.statuses import same
 
 log = logging.getLogger(__name__)
 

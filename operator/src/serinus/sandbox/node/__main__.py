@@ -1,0 +1,23 @@
+"""``python -m serinus.sandbox.node --kubeconfig FILE --state-dir FOLDER``"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from serinus.sandbox import program
+from serinus.sandbox.node.agent import Node, NodeSettings
+
+
+def main() -> int:
+    parser = program.parser("node", "Runs pods as local processes.")
+    parser.add_argument("--name", default="sandbox", help="the node's name")
+    parser.add_argument("--state-dir", type=Path, required=True, help="pods' logs and files")
+    options = parser.parse_args()
+    folder = options.state_dir.resolve()
+    settings = NodeSettings(name=options.name, folder=folder, seed=str(folder))
+    return program.run(options, lambda client: Node(client, settings).run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
