@@ -1,0 +1,172 @@
+"""The operator's composition root: settings, ports, workers, watches, one supervisor.
+
+Everything runs under one TaskGroup: when any part ends, the process does, and Kubernetes starts a
+fresh one, which goes on from the status.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+
+import httpx2
+import kopf
+import structlog
+from aiohttp import web
+from prometheus_client import generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
+
+from serinus import __version__
+from serinus.app.handlers import make_registry, make_settings
+from serinus.app.settings import Settings
+from serinus.app.telemetry import Telemetry, configure_logging
+from serinus.app.worker import Worker, resync
+from serinus.app.workqueue import WorkQueue
+from serinus.core.observed import Defaults
+from serinus.kube.client import connect
+from serinus.metrics.prometheus import PrometheusSource
+from serinus.metrics.scrape import ScrapeSource
+from serinus.ports import ApiError, KubeApi, MetricSource
+from serinus.reconcile.deps import Deps, Key
+from serinus.registry.mlflow import MlflowRegistry
+
+log = structlog.get_logger("serinus")
+
+METRICS_TIMEOUT = 5.0
+REGISTRY_TIMEOUT = 10.0
+
+
+class SystemClock:
+    """The only clock of the operator."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251
+
+
+class _Stopped(Exception):  # noqa: N818
+    """kopf ended, on a signal or by itself."""
+
+
+def make_deps(
+    settings: Settings, kube: KubeApi, metrics_http: httpx2.AsyncClient, http: httpx2.AsyncClient
+) -> Deps:
+    """The ports as the settings choose them."""
+    source: MetricSource
+    if settings.prometheus_url:
+        label = settings.prometheus_namespace_label
+        source = PrometheusSource(settings.prometheus_url, metrics_http, label)
+    else:
+        source = ScrapeSource(metrics_http)
+    return Deps(
+        kube=kube,
+        metrics=source,
+        registry=MlflowRegistry(settings.mlflow_tracking_uri, http, settings.digest_limit),
+        clock=SystemClock(),
+        defaults=Defaults(
+            server_image=settings.server_image,
+            gateway=settings.default_gateway,
+            resync=settings.resync_interval,
+        ),
+        tracking_uri=settings.mlflow_tracking_uri_for_pods or settings.mlflow_tracking_uri or "",
+    )
+
+
+async def run(settings: Settings) -> None:
+    """Runs until a signal or a failure.
+
+    Raises:
+        ApiError: no credentials, or the API server cannot be reached at the start.
+    """
+    telemetry = Telemetry()
+    kube = await connect(settings.kubeconfig)
+    async with (
+        httpx2.AsyncClient(timeout=METRICS_TIMEOUT) as metrics_http,
+        httpx2.AsyncClient(timeout=REGISTRY_TIMEOUT) as http,
+    ):
+        deps = make_deps(settings, kube, metrics_http, http)
+        queue: WorkQueue[Key] = WorkQueue()
+        worker = Worker(queue, deps, telemetry)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(settings.workers):
+                    group.create_task(worker.run())
+                group.create_task(resync(queue, deps, settings.namespace_list, telemetry))
+                if settings.probe_port:
+                    group.create_task(serve_probes(settings, telemetry))
+                group.create_task(_watch(queue, settings))
+                log.info("the operator runs", version=__version__, metrics=_source(settings))
+        except* _Stopped:
+            log.info("the operator stops")
+        finally:
+            await kube.close()
+
+
+def _source(settings: Settings) -> str:
+    return settings.prometheus_url or "the pods, scraped directly"
+
+
+async def _watch(queue: WorkQueue[Key], settings: Settings) -> None:
+    namespaces = settings.namespace_list
+    await kopf.operator(
+        registry=make_registry(queue, settings),
+        settings=make_settings(),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+    )
+    raise _Stopped
+
+
+async def serve_probes(settings: Settings, telemetry: Telemetry) -> None:
+    """``/healthz`` says that the loop makes progress; ``/metrics`` tells the rest."""
+    limit = 4 * settings.resync_interval.total_seconds() + 30
+
+    async def healthz(_: web.Request) -> web.Response:
+        age = telemetry.resync_age()
+        if age is not None and age > limit:
+            return web.Response(status=503, text=f"the last resync was {age:.0f} s ago\n")
+        return web.Response(text="ok\n")
+
+    async def metrics(_: web.Request) -> web.Response:
+        body = generate_latest(telemetry.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.add_routes([web.get("/healthz", healthz), web.get("/metrics", metrics)])
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.probe_host, settings.probe_port).start()
+        await asyncio.Event().wait()
+    finally:
+        await runner.cleanup()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """``python -m serinus.app``. Exit codes: 0 stopped, 1 failed, 2 bad settings."""
+    args = sys.argv[1:] if argv is None else argv
+    if args in (["-h"], ["--help"]):
+        return 0
+    if args:
+        return 2
+    try:
+        settings = Settings()
+    except ValidationError as e:
+        for item in e.errors(include_url=False):
+            name = "_".join(str(part) for part in item["loc"]).upper()
+            variable = name if name == "KUBECONFIG" else f"SERINUS_{name}"
+            print(f"{variable}: {item['msg'].removeprefix('Value error, ')}", file=sys.stderr)  # noqa: T201
+        return 2
+    configure_logging(settings)
+    try:
+        asyncio.run(run(settings))
+    except ApiError as e:
+        log.exception("the operator cannot start", error=str(e))
+        return 1
+    except ExceptionGroup as failures:
+        for failure in failures.exceptions:
+            log.exception("a part of the operator failed", exc_info=failure)
+        return 1
+    return 0

@@ -1,0 +1,122 @@
+"""What the checks of one decision share: the observation, the readable spec, and the state so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from serinus.api.spec import ModelDeploymentSpec
+from serinus.api.status import (
+    MAX_HISTORY,
+    Arm,
+    HistoryEntry,
+    ModelDeploymentStatus,
+    Outcome,
+    Retiring,
+    RolloutStatus,
+)
+from serinus.core.observed import Observed
+from serinus.core.plan import Event, EventType
+from serinus.core.revision import revision_of, short
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Input of every check: ``status`` is the state that the checks before it left."""
+
+    seen: Observed
+    spec: ModelDeploymentSpec
+    status: ModelDeploymentStatus
+    now: datetime
+
+    @property
+    def target(self) -> str | None:
+        """The revision that the spec asks for; None until its model is resolved."""
+        model = self.status.target
+        return revision_of(self.spec, model) if model is not None else None
+
+    def ready(self, arm: Arm) -> int:
+        """Ready pods of an arm that routers know of."""
+        return self.seen.ready(short(arm.revision))
+
+    def routed(self, arm: Arm) -> int | None:
+        """The weight that the router confirmed for an arm; None while it has not."""
+        route = self.seen.route
+        if route is None or not route.confirmed:
+            return None
+        return route.weights.get(short(arm.revision), 0)
+
+    def referenced(self, short_revision: str) -> bool:
+        """Whether the route may still send requests to a revision."""
+        route = self.seen.route
+        if route is None:
+            return False
+        return not route.confirmed or short_revision in route.weights
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a check made of the state."""
+
+    status: ModelDeploymentStatus
+    events: tuple[Event, ...] = ()
+
+
+def normal(reason: str, message: str) -> Event:
+    return Event(EventType.NORMAL, reason, message)
+
+
+def warning(reason: str, message: str) -> Event:
+    return Event(EventType.WARNING, reason, message)
+
+
+def update(status: ModelDeploymentStatus, **fields: Any) -> ModelDeploymentStatus:
+    """A copy of the status with these fields set."""
+    return status.model_copy(update=fields)
+
+
+def update_rollout(status: ModelDeploymentStatus, **fields: Any) -> ModelDeploymentStatus:
+    """A copy of the status with these fields of its rollout set."""
+    if status.rollout is None:
+        raise ValueError("there is no rollout to change")
+    return update(status, rollout=status.rollout.model_copy(update=fields))
+
+
+def weigh(arm: Arm, weight: int) -> Arm:
+    """A copy of the arm that asks for this weight."""
+    return arm.model_copy(update={"requested_weight": weight})
+
+
+def retire(
+    status: ModelDeploymentStatus, arm: Arm, now: datetime, delay: timedelta
+) -> tuple[Retiring, ...]:
+    """The retiring list with ``arm`` on it."""
+    kept = tuple(r for r in status.retiring if r.revision != arm.revision)
+    return (*kept, Retiring(revision=arm.revision, remove_at=now + delay))
+
+
+def remember(
+    status: ModelDeploymentStatus,
+    arm: Arm,
+    rollout: RolloutStatus,
+    outcome: Outcome,
+    message: str,
+    now: datetime,
+) -> tuple[HistoryEntry, ...]:
+    """The history with the end of this rollout on it, newest last."""
+    entry = HistoryEntry(
+        revision=arm.revision,
+        model_uri=arm.model_uri,
+        resolved_version=arm.resolved_version,
+        outcome=outcome,
+        message=message[:512],
+        started_at=rollout.started_at,
+        finished_at=now,
+    )
+    return (*status.history, entry)[-MAX_HISTORY:]
+
+
+def advance(facts: Facts, change: Change) -> Facts:
+    """The facts as the next check sees them."""
+    return replace(facts, status=change.status)

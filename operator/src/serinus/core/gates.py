@@ -1,0 +1,177 @@
+"""What stops or turns back a rollout: breaches, hard guards, deadlines, an unhealthy stable."""
+
+from __future__ import annotations
+
+from serinus.api.spec import OnBreach
+from serinus.api.status import (
+    MAX_VERDICTS,
+    Breach,
+    ModelDeploymentStatus,
+    PauseReason,
+    RolloutStatus,
+    SlotVerdict,
+    Stage,
+    Verdict,
+)
+from serinus.core.analysis import Judgement, judge
+from serinus.core.facts import Change, Facts, update, update_rollout, warning, weigh
+from serinus.core.observed import Workload
+from serinus.core.plan import Event
+from serinus.core.revision import describe, short
+
+BREACHED = "MetricsBreached"
+GUARDED = "CanaryFailing"
+UNREADY = "CanaryNotReady"
+DEADLINE = "ProgressDeadlineExceeded"
+UNCONFIRMED = "RouteNotConfirmed"
+
+
+def record(facts: Facts) -> Change | None:
+    """Books the verdict on a measurement; latches a breach when there are enough of them."""
+    status, rollout, canary = facts.status, facts.status.rollout, facts.status.canary
+    seen = facts.seen.measurement
+    if rollout is None or canary is None or seen is None:
+        return None
+    if rollout.slot_started_at != seen.window.start:
+        return None  # measured for a slot that has ended
+    judgement = judge(facts.spec.analysis, seen, rollout.step, canary.requested_weight)
+    booked = _book(rollout, judgement, facts)
+    status = update(status, rollout=booked)
+    verdict = judgement.verdict
+    if verdict.verdict is not Verdict.BREACH:
+        return Change(status)
+    threshold = facts.spec.analysis.failure_threshold
+    count = f"{booked.breaches} of {threshold}"
+    events = (warning("SlotBreached", f"{describe(canary)}, breach {count}: {verdict.message}"),)
+    too_many = booked.breaches >= threshold or booked.step_breaches >= 2 * threshold
+    if judgement.guard:
+        return latch(facts, status, GUARDED, verdict.message, events)
+    if too_many:
+        message = f"{booked.breaches} breached slots in a row; the last: {verdict.message}"
+        return latch(facts, status, BREACHED, message, events)
+    return Change(status, events)
+
+
+def _book(rollout: RolloutStatus, judgement: Judgement, facts: Facts) -> RolloutStatus:
+    verdict = judgement.verdict
+    fields: dict[str, object] = {
+        "verdicts": _append(rollout, verdict),
+        "slot_checked_at": verdict.at,
+    }
+    if judgement.closes:
+        fields["slot_started_at"] = verdict.at
+    if verdict.verdict is Verdict.HEALTHY:
+        fields |= {
+            "breaches": 0,
+            "healthy_slots": rollout.healthy_slots + 1,
+            "first_breach_at": None,
+        }
+    elif verdict.verdict is Verdict.BREACH:
+        fields |= {
+            "breaches": rollout.breaches + 1,
+            "step_breaches": rollout.step_breaches + 1,
+            "healthy_slots": 0,
+            "hold_started_at": facts.now if rollout.hold_started_at else None,
+            "first_breach_at": rollout.first_breach_at or verdict.at,
+        }
+    return rollout.model_copy(update=fields)
+
+
+def _append(rollout: RolloutStatus, verdict: SlotVerdict) -> tuple[SlotVerdict, ...]:
+    """The last verdicts; one that left its slot open gives way to the next on the same slot."""
+    kept = tuple(rollout.verdicts)
+    open_slot = {Verdict.INSUFFICIENT, Verdict.UNAVAILABLE}
+    if kept and kept[-1].verdict in open_slot and kept[-1].step == verdict.step:
+        kept = kept[:-1]
+    return (*kept, verdict)[-MAX_VERDICTS:]
+
+
+def canary_alive(facts: Facts) -> Change | None:
+    """Hard guard: a canary with traffic has at least one ready pod."""
+    canary, rollout = facts.status.canary, facts.status.rollout
+    if canary is None or rollout is None or canary.requested_weight == 0:
+        return None
+    if rollout.stage is Stage.ROLLING_BACK or facts.ready(canary) > 0:
+        return None
+    message = f"no pod of {describe(canary)} is ready{_why(facts, canary.revision)}"
+    return latch(facts, facts.status, UNREADY, message, (), guard=True)
+
+
+def deadline(facts: Facts) -> Change | None:
+    """Pods that never get ready, or a weight that the router never takes, fail the revision."""
+    canary, rollout = facts.status.canary, facts.status.rollout
+    if canary is None or rollout is None or rollout.stage not in {Stage.SCALING, Stage.SHIFTING}:
+        return None
+    if facts.now - rollout.waiting_since < facts.spec.rollout.progress_deadline:
+        return None
+    if rollout.stage is Stage.SHIFTING:
+        route = facts.seen.route
+        problem = route.problem if route else "there is no route"
+        message = f"the router did not confirm the weight of {describe(canary)} in time: {problem}"
+        return latch(facts, facts.status, UNCONFIRMED, message, ())
+    message = f"{describe(canary)} was not ready in time{_why(facts, canary.revision)}"
+    return latch(facts, facts.status, DEADLINE, message, ())
+
+
+def latch(
+    facts: Facts,
+    status: ModelDeploymentStatus,
+    reason: str,
+    message: str,
+    events: tuple[Event, ...],
+    *,
+    guard: bool = False,
+) -> Change:
+    """The breach is a fact from here on: weight 0 is asked for at once, or people are (onBreach).
+
+    ``guard``: a canary that cannot answer at all loses its weight whatever ``onBreach`` says.
+    """
+    canary, rollout = status.canary, status.rollout
+    if canary is None or rollout is None:
+        raise ValueError("there is no canary to stop")
+    now = facts.now
+    if facts.spec.rollout.on_breach is OnBreach.PAUSE and not guard:
+        pause = PauseReason(reason=reason, message=message[:512], since=now)
+        status = update_rollout(status, stage=Stage.PAUSED, pause_reasons=(pause,))
+        weight = canary.requested_weight
+        text = (
+            f"{message}. The weight stays at {weight} %: "
+            "change the spec, or set rollout.onBreach to Rollback"
+        )
+        return Change(status, (*events, warning("Paused", text)))
+    breach = Breach(reason=reason, message=message[:512], at=now)
+    status = update(status, canary=weigh(canary, 0))
+    status = update_rollout(
+        status,
+        stage=Stage.ROLLING_BACK,
+        breach=breach,
+        waiting_since=now,
+        pause_reasons=(),
+        first_breach_at=rollout.first_breach_at or now,
+    )
+    text = f"{message}: all traffic goes back to {describe(status.stable) if status.stable else 'stable'}"
+    return Change(status, (*events, warning("RollingBack", text)))
+
+
+def unpause(facts: Facts) -> Change | None:
+    """``onBreach`` was set to Rollback while a breach waited for people."""
+    rollout = facts.status.rollout
+    if rollout is None or rollout.stage is not Stage.PAUSED or not rollout.pause_reasons:
+        return None
+    if facts.spec.rollout.on_breach is OnBreach.PAUSE:
+        return None
+    pause = rollout.pause_reasons[0]
+    return latch(facts, facts.status, pause.reason, pause.message, ())
+
+
+def stable_lost(facts: Facts) -> bool:
+    """Stable has no ready pod: no traffic is moved to it."""
+    stable, canary = facts.status.stable, facts.status.canary
+    if stable is None or canary is None or stable.requested_weight == 0:
+        return False
+    return facts.ready(stable) < 1
+
+
+def _why(facts: Facts, revision: str) -> str:
+    workload: Workload | None = facts.seen.workloads.get(short(revision))
+    return f": {workload.problem}" if workload and workload.problem else ""

@@ -1,0 +1,69 @@
+"""What a decision says: the next status, what the world must become, and when to look again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from serinus.api.status import Arm, ModelDeploymentStatus
+
+
+class EventType(StrEnum):
+    NORMAL = "Normal"
+    WARNING = "Warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of the story, for ``kubectl describe``."""
+
+    type: EventType
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureService:
+    """The revision's Service exists."""
+
+    arm: Arm
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureWorkload:
+    """The revision's Deployment exists and has this many replicas."""
+
+    arm: Arm
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureRoute:
+    """The route sends these weights, which sum to 100, to these revisions (short)."""
+
+    weights: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        if sum(w for _, w in self.weights) != 100 or any(
+            not 0 <= w <= 100 for _, w in self.weights
+        ):
+            raise ValueError(f"weights must be 0..100 and sum to 100: {self.weights}")
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRevision:
+    """The revision's Deployment and Service are gone."""
+
+    short: str
+
+
+Intent = EnsureService | EnsureWorkload | EnsureRoute | RemoveRevision
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    status: ModelDeploymentStatus | None  # None: leave the status alone
+    intents: tuple[Intent, ...] = ()
+    events: tuple[Event, ...] = ()
+    requeue_after: timedelta | None = None  # None: wait for an event or the resync

@@ -1,0 +1,243 @@
+"""The status as people and programs read it: conditions, phase, the cells of kubectl get."""
+
+from __future__ import annotations
+
+from serinus.api import names
+from serinus.api.status import (
+    Arm,
+    ModelDeploymentStatus,
+    Phase,
+    Stage,
+    Summary,
+    Verdict,
+)
+from serinus.core.conditions import Conditions, ConditionType, find
+from serinus.core.facts import Facts, normal, update, warning
+from serinus.core.gates import stable_lost
+from serinus.core.observed import ResolveFailed
+from serinus.core.plan import Event
+from serinus.core.revision import describe, short
+from serinus.core.traffic import is_final, step_weight
+
+
+def report(
+    facts: Facts, problem: tuple[str, str] | None = None
+) -> tuple[ModelDeploymentStatus, tuple[Event, ...]]:
+    """The status to commit, and the events for conditions that changed.
+
+    ``problem`` is (reason, message) of something that keeps the object from being served as asked.
+    """
+    before = facts.status
+    marks = Conditions(before.conditions, facts.seen.generation, facts.now)
+    _mark_model(facts, marks)
+    _mark_metrics(facts, marks)
+    _mark_available(facts, marks)
+    _mark_progressing(facts, marks)
+    _mark_rolled_back(facts, marks)
+    _mark_ready(facts, marks, problem)
+    after = update(
+        before,
+        observed_generation=facts.seen.generation,
+        phase=phase(facts),
+        conditions=marks.result(),
+        summary=summary(facts),
+        url=_url(facts),
+        replicas=sum(w.desired for w in facts.seen.workloads.values()),
+        selector=",".join(f"{k}={v}" for k, v in names.owner_labels(facts.seen.name).items()),
+    )
+    return after, _events(before, after)
+
+
+def phase(facts: Facts) -> Phase:
+    status, rollout = facts.status, facts.status.rollout
+    if status.stable is None:
+        return Phase.PENDING
+    if status.stable.requested_weight == 0:
+        late = status.stable_since is not None and (
+            facts.now - status.stable_since >= facts.spec.rollout.progress_deadline
+        )
+        return Phase.FAILED if late else Phase.INITIALIZING
+    if rollout is not None:
+        if rollout.stage is Stage.PAUSED:
+            return Phase.PAUSED
+        if rollout.stage is Stage.ROLLING_BACK:
+            return Phase.ROLLING_BACK
+        return Phase.PROMOTING if is_final(facts.spec, rollout.step) else Phase.PROGRESSING
+    if status.failed is not None and status.failed.revision == facts.target:
+        return Phase.ROLLED_BACK
+    return Phase.READY
+
+
+def summary(facts: Facts) -> Summary:
+    status, rollout = facts.status, facts.status.rollout
+    stable, canary = status.stable, status.canary
+    ready = ""
+    if stable is not None:
+        ready = f"{stable.ready_replicas}/{facts.spec.server.replicas}"
+        if canary is not None:
+            ready += f"+{canary.ready_replicas}"
+    steps = len(facts.spec.rollout.steps)
+    return Summary(
+        stable=_version(stable),
+        canary=_version(canary),
+        weight=f"{canary.requested_weight}" if canary is not None else "",
+        ready=ready,
+        step=f"{min(rollout.step + 1, steps)}/{steps}" if rollout is not None else "",
+        verdict=rollout.verdicts[-1].verdict if rollout is not None and rollout.verdicts else "",
+    )
+
+
+def _version(arm: Arm | None) -> str:
+    if arm is None:
+        return ""
+    return arm.resolved_version or short(arm.revision)
+
+
+def _mark_model(facts: Facts, marks: Conditions) -> None:
+    resolution, target = facts.seen.resolution, facts.status.target
+    if isinstance(resolution, ResolveFailed):
+        marks.mark(ConditionType.MODEL_RESOLVED, False, resolution.reason, resolution.message)
+    elif target is None:
+        marks.mark(ConditionType.MODEL_RESOLVED, None, "Pending", "the model was not looked up yet")
+    else:
+        digest = f", {target.digest[:19]}..." if target.digest else ", without a known digest"
+        what = f"version {target.version}" if target.version else target.pinned_uri
+        marks.mark(ConditionType.MODEL_RESOLVED, True, "Pinned", f"{target.uri} is {what}{digest}")
+
+
+def _mark_metrics(facts: Facts, marks: Conditions) -> None:
+    rollout = facts.status.rollout
+    if rollout is None:
+        marks.mark(ConditionType.METRICS_AVAILABLE, None, "NotNeeded", "no canary is being judged")
+        return
+    latest = rollout.verdicts[-1] if rollout.verdicts else None
+    if latest is None:
+        marks.mark(ConditionType.METRICS_AVAILABLE, None, "NotAskedYet", "no slot has ended yet")
+    elif latest.verdict is Verdict.UNAVAILABLE:
+        marks.mark(ConditionType.METRICS_AVAILABLE, False, "SourceUnavailable", latest.message)
+    else:
+        marks.mark(ConditionType.METRICS_AVAILABLE, True, "Measured", "the metric source answers")
+
+
+def _mark_available(facts: Facts, marks: Conditions) -> None:
+    stable, wanted = facts.status.stable, facts.spec.server.replicas
+    if stable is None:
+        marks.mark(ConditionType.AVAILABLE, False, "NoRevision", "nothing is deployed yet")
+        return
+    ready = facts.ready(stable)
+    workload = facts.seen.workloads.get(short(stable.revision))
+    why = f": {workload.problem}" if workload and workload.problem else ""
+    message = f"{ready} of {wanted} pods of {describe(stable)} are ready"
+    if ready >= wanted:
+        marks.mark(ConditionType.AVAILABLE, True, "AllReady", message)
+    elif ready:
+        marks.mark(ConditionType.AVAILABLE, True, "SomeReady", message + why)
+    else:
+        marks.mark(ConditionType.AVAILABLE, False, "NoneReady", message + why)
+
+
+def _mark_progressing(facts: Facts, marks: Conditions) -> None:
+    _status, rollout, canary = facts.status, facts.status.rollout, facts.status.canary
+    kind = ConditionType.PROGRESSING
+    if rollout is None or canary is None:
+        _mark_at_rest(facts, marks)
+        return
+    who, weight = describe(canary), canary.requested_weight
+    steps = len(facts.spec.rollout.steps)
+    where = (
+        "promotion" if is_final(facts.spec, rollout.step) else f"step {rollout.step + 1} of {steps}"
+    )
+    if stable_lost(facts):
+        message = f"stable has no ready pod: the weight of {who} stays at {weight} % until it has"
+        marks.mark(kind, False, "StableNotReady", message)
+    elif rollout.stage is Stage.SCALING:
+        goal = step_weight(facts.spec, rollout.step)
+        workload = facts.seen.workloads.get(short(canary.revision))
+        why = f": {workload.problem}" if workload and workload.problem else ""
+        marks.mark(kind, True, "Scaling", f"{who} is starting pods for {goal} % ({where}){why}")
+    elif rollout.stage is Stage.SHIFTING:
+        marks.mark(
+            kind, True, "Shifting", f"waiting for the router to confirm {weight} % ({where})"
+        )
+    elif rollout.stage is Stage.HOLDING:
+        marks.mark(kind, True, "Holding", f"{who} has {weight} % and is being judged ({where})")
+    elif rollout.stage is Stage.PAUSED:
+        reasons = "; ".join(reason.message for reason in rollout.pause_reasons)
+        marks.mark(kind, False, "Paused", f"{who} stays at {weight} %: {reasons}")
+    else:
+        why = rollout.breach.message if rollout.breach else "the spec asks for another revision"
+        marks.mark(kind, True, "RollingBack", f"{who} loses its traffic: {why}")
+
+
+def _mark_at_rest(facts: Facts, marks: Conditions) -> None:
+    status, kind = facts.status, ConditionType.PROGRESSING
+    current = phase(facts)
+    if current is Phase.PENDING:
+        marks.mark(kind, False, "Pending", "the model is not resolved yet")
+    elif current is Phase.INITIALIZING:
+        marks.mark(kind, True, "Initializing", "the first revision is starting")
+    elif current is Phase.FAILED:
+        marks.mark(
+            kind, False, "ProgressDeadlineExceeded", "the first revision was not ready in time"
+        )
+    elif current is Phase.ROLLED_BACK and status.failed is not None:
+        marks.mark(kind, False, "RolledBack", status.failed.message)
+    else:
+        marks.mark(kind, False, "Complete", "the revision that the spec asks for serves")
+
+
+def _mark_rolled_back(facts: Facts, marks: Conditions) -> None:
+    failed = facts.status.failed
+    if failed is None or failed.revision != facts.target:
+        marks.mark(
+            ConditionType.ROLLED_BACK, False, "NotRolledBack", "the last rollout did not fail"
+        )
+        return
+    who = (
+        f"version {failed.resolved_version}" if failed.resolved_version else short(failed.revision)
+    )
+    marks.mark(
+        ConditionType.ROLLED_BACK, True, failed.reason, f"{who} was taken back: {failed.message}"
+    )
+
+
+def _mark_ready(facts: Facts, marks: Conditions, problem: tuple[str, str] | None) -> None:
+    stable, route, kind = facts.status.stable, facts.seen.route, ConditionType.READY
+    if problem is not None:
+        marks.mark(kind, False, *problem)
+    elif facts.seen.write_problem:
+        marks.mark(kind, False, "WriteRefused", facts.seen.write_problem)
+    elif stable is None or stable.requested_weight == 0:
+        marks.mark(kind, False, "NotServing", "no revision has traffic yet")
+    elif facts.seen.route_conflict:
+        marks.mark(kind, False, "RouteConflict", facts.seen.route_conflict)
+    elif route is None or not route.confirmed:
+        why = f": {route.problem}" if route and route.problem else ""
+        marks.mark(kind, False, "RouteNotConfirmed", f"the router has not confirmed the route{why}")
+    elif facts.ready(stable) < 1:
+        marks.mark(kind, False, "NoneReady", f"no pod of {describe(stable)} is ready")
+    else:
+        marks.mark(kind, True, "Serving", f"{describe(stable)} serves")
+
+
+def _url(facts: Facts) -> str:
+    traffic = facts.spec.traffic
+    if not traffic.hostnames or facts.status.stable is None:
+        return ""
+    return f"http://{traffic.hostnames[0]}{traffic.path}"
+
+
+def _events(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> tuple[Event, ...]:
+    """Events for conditions that people must hear of when they turn."""
+    out: list[Event] = []
+    for kind in (ConditionType.MODEL_RESOLVED, ConditionType.METRICS_AVAILABLE):
+        old, new = find(before.conditions, kind), find(after.conditions, kind)
+        if new is None or (old is not None and old.status == new.status):
+            continue
+        if new.status == "False":
+            out.append(warning(new.reason, new.message))
+        elif new.status == "True" and (
+            kind is ConditionType.MODEL_RESOLVED or (old and old.status == "False")
+        ):
+            out.append(normal(new.reason, new.message))
+    return tuple(out)

@@ -1,0 +1,191 @@
+"""The only writer: commits the status, then makes the world follow, then tells the story.
+
+Effects are derived from the committed status and change nothing that already is as wanted, so that
+a crash anywhere in here heals on the next pass and an object at rest causes no writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+from serinus.api import names
+from serinus.api.spec import Traffic
+from serinus.api.types import format_time
+from serinus.core.observed import Invalid
+from serinus.core.plan import (
+    EnsureRoute,
+    EnsureService,
+    EnsureWorkload,
+    Event,
+    Intent,
+    Plan,
+    RemoveRevision,
+)
+from serinus.core.revision import short
+from serinus.ports import Conflict, Forbidden, Kind, Manifest, NotFound, Ref
+from serinus.reconcile import kinds
+from serinus.reconcile.deps import Deps
+from serinus.reconcile.observe import Snapshot, target_of
+from serinus.reconcile.subset import covers
+from serinus.render.routes import ROUTERS
+from serinus.render.service import make_service
+from serinus.render.workload import make_workload
+
+
+async def act(plan: Plan, snapshot: Snapshot, deps: Deps) -> None:
+    """Commits and carries out a plan.
+
+    Raises:
+        Conflict: the object has changed since it was observed; nothing was written.
+        ApiError: a write failed; what was committed is carried out by a later pass.
+    """
+    if plan.status is None:
+        return
+    writes = [w for intent in plan.intents if (w := _write(intent, snapshot, deps)) is not None]
+    await _commit(plan, snapshot, deps, needed=bool(writes))
+    for write in writes:
+        await write.send(deps)
+    for event in plan.events:
+        await _tell(event, snapshot, deps)
+
+
+async def _commit(plan: Plan, snapshot: Snapshot, deps: Deps, *, needed: bool) -> None:
+    """Compare-and-set of the status. Before any effect it is written even when nothing in it
+    changed: only so a stale observation is found out."""
+    if plan.status is None:
+        return
+    wanted = plan.status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    patch = merge_patch(snapshot.status, wanted)
+    if not patch and not needed:
+        return
+    ref = Ref(kinds.MODEL_DEPLOYMENT, snapshot.owner.namespace, snapshot.owner.name)
+    body = {
+        "metadata": {"resourceVersion": snapshot.resource_version, "uid": snapshot.owner.uid},
+        "status": patch,
+    }
+    await deps.kube.patch(ref, body, subresource="status")
+
+
+def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch that turns ``before`` into ``after``: null removes a key."""
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            inner = merge_patch(old, value)
+            if inner:
+                patch[key] = inner
+        elif old != value:
+            patch[key] = value
+    return patch
+
+
+class _Apply:
+    def __init__(self, ref: Ref, manifest: Manifest) -> None:
+        self.ref, self.manifest = ref, manifest
+
+    async def send(self, deps: Deps) -> None:
+        await deps.kube.apply(self.ref, self.manifest)
+
+
+class _Scale:
+    def __init__(self, ref: Ref, live: Manifest, replicas: int) -> None:
+        self.ref, self.live, self.replicas = ref, live, replicas
+
+    async def send(self, deps: Deps) -> None:
+        meta = {"resourceVersion": self.live["metadata"]["resourceVersion"]}
+        await deps.kube.patch(self.ref, {"metadata": meta, "spec": {"replicas": self.replicas}})
+
+
+class _Delete:
+    def __init__(self, refs: Sequence[tuple[Ref, str]]) -> None:
+        self.refs = refs
+
+    async def send(self, deps: Deps) -> None:
+        for ref, uid in self.refs:
+            await deps.kube.delete(ref, uid)
+
+
+def _write(intent: Intent, snapshot: Snapshot, deps: Deps) -> _Apply | _Scale | _Delete | None:
+    """The write that makes an intent true; None when it is true already."""
+    owner = snapshot.owner
+    match intent:
+        case EnsureService(arm):
+            manifest = make_service(owner, arm)
+            live = snapshot.services.get(short(arm.revision))
+            if live is not None and covers(live, manifest):
+                return None
+            return _Apply(_ref(kinds.SERVICE, manifest), manifest)
+        case EnsureWorkload(arm, replicas):
+            manifest = make_workload(owner, arm, replicas, deps.tracking_uri)
+            ref = _ref(kinds.DEPLOYMENT, manifest)
+            live = snapshot.workloads.get(short(arm.revision))
+            if live is None:
+                return _Apply(ref, manifest)
+            if live["spec"].get("replicas") == replicas:
+                return None
+            return _Scale(ref, live, replicas)
+        case EnsureRoute(weights):
+            return _route(weights, snapshot, deps)
+        case RemoveRevision(key):
+            return _remove(key, snapshot)
+        case _:
+            assert_never(intent)
+
+
+def _route(weights: tuple[tuple[str, int], ...], snapshot: Snapshot, deps: Deps) -> _Apply | None:
+    spec = snapshot.seen.spec
+    if isinstance(spec, Invalid) or snapshot.seen.route_conflict:
+        return None
+    traffic: Traffic = spec.traffic
+    target = target_of(snapshot.owner, spec, deps.defaults.gateway)
+    if target is None:
+        return None
+    manifest = ROUTERS[traffic.router].render(target, weights)
+    if snapshot.route is not None and covers(snapshot.route, manifest):
+        return None
+    return _Apply(_ref(kinds.HTTP_ROUTE, manifest), manifest)
+
+
+def _remove(key: str, snapshot: Snapshot) -> _Delete | None:
+    found = (
+        (kinds.DEPLOYMENT, snapshot.workloads.get(key)),
+        (kinds.SERVICE, snapshot.services.get(key)),
+    )
+    refs = [(_ref(kind, live), live["metadata"]["uid"]) for kind, live in found if live is not None]
+    return _Delete(refs) if refs else None
+
+
+def _ref(kind: Kind, manifest: Manifest) -> Ref:
+    return Ref(kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
+
+
+async def _tell(event: Event, snapshot: Snapshot, deps: Deps) -> None:
+    """One Event. The story is for people: that it could not be told never stops the rollout."""
+    owner, now = snapshot.owner, format_time(deps.clock.now())
+    at = now.partition(".")[0].removesuffix("Z") + "Z"
+    manifest = {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{owner.name}-", "namespace": owner.namespace},
+        "involvedObject": {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            "name": owner.name,
+            "namespace": owner.namespace,
+            "uid": owner.uid,
+        },
+        "type": event.type,
+        "reason": event.reason,
+        "message": event.message[:1000],
+        "source": {"component": "serinus"},
+        "reportingComponent": "serinus",
+        "firstTimestamp": at,
+        "lastTimestamp": at,
+        "count": 1,
+    }
+    try:
+        await deps.kube.create(Ref(kinds.EVENT, owner.namespace, ""), manifest)
+    except (Conflict, Forbidden, NotFound):
+        return  # the namespace is going away, or Events are not allowed there
