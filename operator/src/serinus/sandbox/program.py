@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
+import fcntl
 import logging
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,18 @@ def run(options: argparse.Namespace, part: Callable[[KubeClient], Awaitable[None
 
 class PartError(Exception):
     """A part cannot go on; the message says why."""
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a state folder to ourselves. Raises PartError if another process has it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise PartError(f"another process uses {folder}") from None
+        yield
 
 
 async def until_told(work: Coroutine[Any, Any, None]) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from serinus.sandbox import program
+from serinus.sandbox.client import KubeClient
 from serinus.sandbox.node.agent import Node, NodeSettings
 
 
@@ -16,7 +17,12 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.state_dir.resolve()
     settings = NodeSettings(name=options.name, folder=folder, seed=str(folder))
-    return program.run(options, lambda client: Node(client, settings).run())
+
+    async def serve(client: KubeClient) -> None:
+        with program.alone_in(folder):
+            await Node(client, settings).run()
+
+    return program.run(options, serve)
 
 
 if __name__ == "__main__":
