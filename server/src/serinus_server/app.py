@@ -7,6 +7,7 @@ its own so that health is answered meanwhile.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 import threading
@@ -120,15 +121,22 @@ class Application:
                 self.metrics,
                 self._load_runtime,
             ).load()
-            loop.call_soon_threadsafe(self._advance, Event.LOADED)
+            self._report(loop, self._advance, Event.LOADED)
             self._warm_up(runtime, example)
-            loop.call_soon_threadsafe(self._become_ready, runtime)
+            self._report(loop, self._become_ready, runtime)
         except StartupError as error:
-            loop.call_soon_threadsafe(self._fail, error)
+            self._report(loop, self._fail, error)
         except BaseException as error:  # noqa: BLE001 - the thread must never die silently
             _log.exception("unexpected error while loading")
             failure = LoadFailed(f"unexpected {type(error).__name__} while loading the model")
-            loop.call_soon_threadsafe(self._fail, failure)
+            self._report(loop, self._fail, failure)
+
+    @staticmethod
+    def _report(
+        loop: asyncio.AbstractEventLoop, step: Callable[..., None], *arguments: object
+    ) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has ended
+            loop.call_soon_threadsafe(step, *arguments)
 
     def _warm_up(self, runtime: Runtime, example: bytes | None) -> None:
         if example is None:

@@ -149,7 +149,7 @@ def _read_csv(body: bytes, signature: Signature) -> Payload:
     columns = [spec for spec in signature.inputs if isinstance(spec, Column)]
     texts = {spec.name: str for spec in columns if spec.type not in _NUMERIC and spec.name}
     try:
-        frame = pd.read_csv(io.BytesIO(body), dtype=texts, float_precision="round_trip")
+        frame = pd.read_csv(io.BytesIO(body), dtype=texts)
     except (ValueError, UnicodeDecodeError) as error:  # ParserError is a ValueError
         reason = str(error).splitlines()[0] if str(error) else "it cannot be read"
         raise MalformedRequest(f"the body is no valid CSV with a header: {reason}") from None
