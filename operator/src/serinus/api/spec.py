@@ -7,6 +7,7 @@ operator's own check, for those that do not).
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from datetime import timedelta
@@ -34,7 +35,9 @@ MODEL_URI_PATTERN = (
 )
 IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._\-/:]{0,200}(@sha256:[0-9a-f]{64})?$"
 DNS_LABEL_PATTERN = r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$"
-HOSTNAME_PATTERN = r"^(\*\.)?[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?)*$"
+HOSTNAME_PATTERN = (
+    r"^(\*\.)?[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?)*$"
+)
 PATH_PATTERN = r"^/([A-Za-z0-9_.~\-]+(/[A-Za-z0-9_.~\-]+)*)?$"
 # Tuning of numeric libraries and the user's own MODEL_*: nothing that changes which code runs.
 ENV_NAME_PATTERN = (
@@ -83,7 +86,9 @@ class Resources(ApiModel):
     requests: ResourceMap = Field(
         default={"cpu": "500m", "memory": "512Mi"}, description="What a pod is guaranteed."
     )
-    limits: ResourceMap = Field(default={"memory": "1Gi"}, description="What a pod may use at most.")
+    limits: ResourceMap = Field(
+        default={"memory": "1Gi"}, description="What a pod may use at most."
+    )
 
 
 class Warmup(ApiModel):
@@ -100,7 +105,10 @@ class Server(ApiModel):
         default=None, description="Image of the model server. Default: this operator's release."
     )
     replicas: int = Field(
-        default=2, ge=1, le=1000, description="Pods of the stable revision. A canary gets its share."
+        default=2,
+        ge=1,
+        le=1000,
+        description="Pods of the stable revision. A canary gets its share.",
     )
     resources: Resources = Field(default=Resources(), description="Resources of each pod.")
     env: Annotated[Sequence[EnvVar], Field(max_length=16)] = Field(
@@ -110,7 +118,8 @@ class Server(ApiModel):
     )
     warmup: Warmup = Field(default=Warmup(), description="Warm-up before a pod is ready.")
     load_timeout: Duration = Field(
-        default=timedelta(minutes=5), description="A pod that has not loaded its model by then is restarted."
+        default=timedelta(minutes=5),
+        description="A pod that has not loaded its model by then is restarted.",
     )
 
 
@@ -120,14 +129,15 @@ class RouterKind(StrEnum):
 
 class GatewayRef(ApiModel):
     name: Annotated[str, StringConstraints(max_length=63, pattern=DNS_LABEL_PATTERN)]
-    namespace: Annotated[str, StringConstraints(max_length=63, pattern=DNS_LABEL_PATTERN)] | None = Field(
-        default=None, description="Default: the ModelDeployment's own namespace."
-    )
+    namespace: (
+        Annotated[str, StringConstraints(max_length=63, pattern=DNS_LABEL_PATTERN)] | None
+    ) = Field(default=None, description="Default: the ModelDeployment's own namespace.")
 
 
 class Traffic(ApiModel):
     router: RouterKind = Field(
-        default=RouterKind.GATEWAY, description="Gateway: weights of an HTTPRoute that the operator owns."
+        default=RouterKind.GATEWAY,
+        description="Gateway: weights of an HTTPRoute that the operator owns.",
     )
     hostnames: Annotated[
         Sequence[Annotated[str, StringConstraints(max_length=253, pattern=HOSTNAME_PATTERN)]],
@@ -138,17 +148,20 @@ class Traffic(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     path: Annotated[str, StringConstraints(max_length=256, pattern=PATH_PATTERN)] = Field(
-        default="/", description="Path prefix of the model; removed before the server sees the request."
+        default="/",
+        description="Path prefix of the model; removed before the server sees the request.",
     )
     gateway: GatewayRef | None = Field(
-        default=None, description="The Gateway to attach to. Default: the operator's default Gateway."
+        default=None,
+        description="The Gateway to attach to. Default: the operator's default Gateway.",
     )
 
 
 class Step(ApiModel):
     weight: int = Field(ge=1, le=100, description="Percent of the traffic that the canary gets.")
     hold: Duration = Field(
-        default=timedelta(minutes=2), description="Time at this weight without a breach before the next step."
+        default=timedelta(minutes=2),
+        description="Time at this weight without a breach before the next step.",
     )
 
 
@@ -192,7 +205,7 @@ class Rollout(ApiModel):
     @model_validator(mode="after")
     def _steps_rise(self) -> Rollout:
         weights = [step.weight for step in self.steps]
-        if any(a >= b for a, b in zip(weights, weights[1:], strict=False)):
+        if any(a >= b for a, b in itertools.pairwise(weights)):
             raise ValueError(f"steps: {_STEPS_RISE.message}")
         return self
 
@@ -235,7 +248,8 @@ class Metric(ApiModel):
         description='The bound: a ratio such as "0.01" for ErrorRate, a duration such as 250ms for Latency.'
     )
     quantile: Ratio | None = Field(
-        default=None, description='Latency: the share of requests that must meet the bound. Default "0.99".'
+        default=None,
+        description='Latency: the share of requests that must meet the bound. Default "0.99".',
     )
 
     @model_validator(mode="after")
@@ -269,7 +283,8 @@ class Metric(ApiModel):
 
 class Analysis(ApiModel):
     interval: Duration = Field(
-        default=timedelta(seconds=10), description="Evidence is looked at this often; the shortest slot."
+        default=timedelta(seconds=10),
+        description="Evidence is looked at this often; the shortest slot.",
     )
     failure_threshold: int = Field(
         default=3, ge=1, le=100, description="Consecutive breached slots before onBreach."

@@ -79,8 +79,8 @@ class PinnedModel(ApiModel):
     uri: str = Field(description="What the user wrote.")
     pinned_uri: str = Field(alias="pinnedURI", description="What the pods load.")
     name: str
-    version: str = Field(description="The registry's version, or empty.")
-    digest: str = Field(description="sha256:... of the files, or empty when it is not known.")
+    version: str = Field(default="", description="The registry's version, where it has one.")
+    digest: str = Field(default="", description="sha256:... of the files, where it is known.")
 
 
 class Arm(ApiModel):
@@ -88,8 +88,8 @@ class Arm(ApiModel):
 
     revision: str = Field(description="v1:<sha256> of what the revision is made of.")
     model_uri: str = Field(alias="modelURI")
-    resolved_version: str
-    digest: str
+    resolved_version: str = ""
+    digest: str = ""
     image: str
     resources: Resources
     env: Sequence[EnvVar] = ()
@@ -97,7 +97,9 @@ class Arm(ApiModel):
     load_timeout: Duration
     latency_bounds: Sequence[str] = Field(description="Bucket bounds of the server, seconds.")
     requested_weight: int = Field(ge=0, le=100)
-    observed_weight: int | None = Field(default=None, description="Null: the router cannot tell yet.")
+    observed_weight: int | None = Field(
+        default=None, description="Null: the router cannot tell yet."
+    )
     ready_replicas: int = 0
 
 
@@ -106,10 +108,12 @@ class MetricReading(ApiModel):
 
     name: str
     verdict: Verdict
-    canary: str = Field(description="Share of bad requests of the canary: errors, or too slow.")
-    stable: str = Field(description="The same of stable, or empty without evidence.")
+    canary: str = Field(default="", description="Share of bad requests of the canary: errors, or too slow.")
+    stable: str = Field(default="", description="The same of stable, where there is evidence.")
     limit: str = Field(description="The share allowed.")
-    display: str = Field(default="", description="For people: error rate or latency quantile of both.")
+    display: str = Field(
+        default="", description="For people: error rate or latency quantile of both."
+    )
 
 
 class SlotVerdict(ApiModel):
@@ -171,7 +175,7 @@ class Failed(ApiModel):
 
     revision: str
     model_uri: str = Field(alias="modelURI")
-    resolved_version: str
+    resolved_version: str = ""
     reason: str
     message: Message
     at: Time
@@ -185,7 +189,7 @@ class Failed(ApiModel):
 class HistoryEntry(ApiModel):
     revision: str
     model_uri: str = Field(alias="modelURI")
-    resolved_version: str
+    resolved_version: str = ""
     outcome: Outcome
     message: Message
     started_at: Time

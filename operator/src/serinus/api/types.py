@@ -81,7 +81,9 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    WithJsonSchema({"type": "string", "minLength": 2, "maxLength": 32, "pattern": DURATION_PATTERN}),
+    WithJsonSchema(
+        {"type": "string", "minLength": 2, "maxLength": 32, "pattern": DURATION_PATTERN}
+    ),
 ]
 Ratio = Annotated[
     Decimal,

@@ -11,6 +11,7 @@ from typing import Any, assert_never
 
 from serinus.api import names
 from serinus.api.spec import Traffic
+from serinus.api.status import ModelDeploymentStatus
 from serinus.api.types import format_time
 from serinus.core.observed import Invalid
 from serinus.core.plan import (
@@ -55,8 +56,7 @@ async def _commit(plan: Plan, snapshot: Snapshot, deps: Deps, *, needed: bool) -
     changed: only so a stale observation is found out."""
     if plan.status is None:
         return
-    wanted = plan.status.model_dump(mode="json", by_alias=True, exclude_none=True)
-    patch = merge_patch(snapshot.status, wanted)
+    patch = merge_patch(snapshot.status, stored(plan.status))
     if not patch and not needed:
         return
     ref = Ref(kinds.MODEL_DEPLOYMENT, snapshot.owner.namespace, snapshot.owner.name)
@@ -65,6 +65,17 @@ async def _commit(plan: Plan, snapshot: Snapshot, deps: Deps, *, needed: bool) -
         "status": patch,
     }
     await deps.kube.patch(ref, body, subresource="status")
+
+
+def stored(status: ModelDeploymentStatus) -> dict[str, Any]:
+    """The status as it is written. Empty strings are left out: old API servers read them as null."""
+    return _without_empty(status.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def _without_empty(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_empty(v) for k, v in value.items() if v != ""}
+    return [_without_empty(v) for v in value] if isinstance(value, list) else value
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
