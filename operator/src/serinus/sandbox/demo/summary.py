@@ -1,0 +1,161 @@
+"""What the demo says at the end: what happened, in numbers, and where to look next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from serinus.sandbox.demo.evidence import (
+    BETTER,
+    WORSE,
+    Evidence,
+    missing,
+    reaction,
+    refusals,
+)
+from serinus.sandbox.demo.traffic import Account, Outcome
+from serinus.sandbox.demo.training import Trained
+
+MAX_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the sandbox is, for people who want to look."""
+
+    sandbox: str
+    state_dir: Path
+    kubeconfig: Path
+    gateway_url: str
+    mlflow_url: str
+    prometheus_url: str | None
+    namespace: str
+    name: str
+    hostname: str
+
+
+def summary(
+    evidence: Evidence, trained: Sequence[Trained], began: datetime, seconds: float
+) -> RenderableType:
+    """The end of the demo, whether it went well or not."""
+    lacking = missing(evidence)
+    good = not lacking
+    head = Text("\n  ")
+    if good:
+        head.append("✓ ", "green")
+        head.append(
+            f"Version {BETTER} was promoted and version {WORSE} was rolled back, "
+            f"in {seconds:.0f} s.",
+            "bold",
+        )
+    else:
+        head.append("✗ ", "red")
+        head.append("The demo did not show what it is for:", "bold red")
+    parts: list[RenderableType] = [head]
+    parts += [Text(f"    - {line}", "red") for line in lacking]
+    if evidence.account.total():
+        parts += [Text(""), _requests(evidence.account, trained)]
+    parts += [Text("")] + [Text(f"  {line}") for line in sentences(evidence, began)]
+    return Group(*parts)
+
+
+def sentences(evidence: Evidence, began: datetime) -> list[str]:
+    """The numbers behind the claims."""
+    said = []
+    timeline = _timeline(evidence)
+    if timeline:
+        said.append(timeline)
+    took = reaction(evidence)
+    if took.operator is not None:
+        said.append(
+            f"Rollback: {took.operator.total_seconds():.1f} s from the first breached slot "
+            "to weight 0, as the operator saw it."
+        )
+    if took.client is not None:
+        said.append(
+            f"Clients met version {WORSE}'s errors for {took.client:.1f} s, "
+            "from its first bad answer to its last."
+        )
+    if evidence.failed is not None:
+        said.append(f"Why: {evidence.failed.message}")
+    refused = evidence.account.total(outcome=Outcome.REFUSED)
+    said.append(f"Refused requests: {refused}. Wrong answers: {_wrong(evidence)}.")
+    for problem in refusals(evidence)[:MAX_SHOWN]:
+        after = (problem.at - began).total_seconds()
+        said.append(f"  refused at {after:.1f} s, {_near(evidence, problem.at)}: {problem.why}")
+    return said
+
+
+def places(place: Place) -> list[str]:
+    """How to go on by hand in a sandbox that was kept."""
+    what = f"-n {place.namespace} {place.name}"
+    patch = f"""'{{"spec":{{"model":{{"uri":"models:/{place.name}/{BETTER}"}}}}}}'"""
+    lines = [
+        f"export KUBECONFIG={place.kubeconfig}",
+        f"kubectl get mdep -n {place.namespace} -w",
+        f"kubectl describe mdep {what}",
+        f"kubectl get events -n {place.namespace} --sort-by=.lastTimestamp",
+        f"curl -s -H 'Host: {place.hostname}' {place.gateway_url}/v2/models/{place.name}",
+        "# the spec still asks for version 3; ask for version 2 again, which it is:",
+        f"kubectl patch mdep {what} --type merge -p {patch}",
+        f"# models: {place.mlflow_url}",
+    ]
+    if place.prometheus_url:
+        lines.append(f"# metrics: {place.prometheus_url}")
+    return [*lines, f"serinus sandbox down --name {place.sandbox}"]
+
+
+def _requests(account: Account, trained: Sequence[Trained]) -> Table:
+    """Requests by version and outcome, beside what the version's author promised."""
+    promised = {str(report.version): report for report in trained}
+    table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=True)
+    table.add_column("answered by")
+    for title in ("requests", "ok", "errors", "wrong", "offline"):
+        table.add_column(title, justify="right")
+    for version in account.versions():
+        report = promised.get(version)
+        errors, wrong = (account.total(version, o) for o in (Outcome.MODEL_ERROR, Outcome.WRONG))
+        table.add_row(
+            f"version {version}",
+            f"{account.total(version):,}",
+            f"{account.total(version, Outcome.OK):,}",
+            Text(f"{errors:,}", "red" if errors else ""),
+            Text(f"{wrong:,}", "red" if wrong else ""),
+            f"{report.accuracy:.1%}" if report else "",
+        )
+    refused = account.total(outcome=Outcome.REFUSED)
+    table.add_row("nobody (refused)", Text(f"{refused:,}", "red" if refused else ""))
+    return table
+
+
+def _timeline(evidence: Evidence) -> str:
+    """How version 2 came to 100 percent: each weight and when it was confirmed."""
+    start = evidence.marks.get(BETTER)
+    if start is None:
+        return ""
+    steps = [
+        f"{shift.weight} % after {(shift.at - start).total_seconds():.0f} s"
+        for shift in evidence.shifts
+        if shift.version == BETTER and shift.weight
+    ]
+    return f"Version {BETTER}: {', '.join(steps)}." if steps else ""
+
+
+def _wrong(evidence: Evidence) -> int:
+    return evidence.account.total(outcome=Outcome.WRONG)
+
+
+def _near(evidence: Evidence, at: datetime) -> str:
+    """What the router did last before something happened."""
+    before = [shift for shift in evidence.shifts if shift.at <= at]
+    if not before:
+        return "before any shift"
+    last = before[-1]
+    ago = (at - last.at).total_seconds()
+    return f"{ago:.1f} s after version {last.version} got {last.weight} %"
