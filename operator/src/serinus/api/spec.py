@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
@@ -111,7 +110,7 @@ class Server(ApiModel):
         description="Pods of the stable revision. A canary gets its share.",
     )
     resources: Resources = Field(default=Resources(), description="Resources of each pod.")
-    env: Annotated[Sequence[EnvVar], Field(max_length=16)] = Field(
+    env: Annotated[tuple[EnvVar, ...], Field(max_length=16)] = Field(
         default=(),
         description="Environment of the model server.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
@@ -140,7 +139,7 @@ class Traffic(ApiModel):
         description="Gateway: weights of an HTTPRoute that the operator owns.",
     )
     hostnames: Annotated[
-        Sequence[Annotated[str, StringConstraints(max_length=253, pattern=HOSTNAME_PATTERN)]],
+        tuple[Annotated[str, StringConstraints(max_length=253, pattern=HOSTNAME_PATTERN)], ...],
         Field(max_length=16),
     ] = Field(
         default=(),
@@ -177,7 +176,7 @@ _STEPS_RISE = Rule(
 
 
 class Rollout(ApiModel):
-    steps: Annotated[Sequence[Step], Field(max_length=MAX_STEPS)] = Field(
+    steps: Annotated[tuple[Step, ...], Field(max_length=MAX_STEPS)] = Field(
         default=(
             Step(weight=5, hold=timedelta(minutes=2)),
             Step(weight=25, hold=timedelta(minutes=5)),
@@ -295,7 +294,7 @@ class Analysis(ApiModel):
         le=1_000_000,
         description="Canary requests that close a slot of evidence; until then its verdict is Insufficient.",
     )
-    metrics: Annotated[Sequence[Metric], Field(min_length=1, max_length=16)] = Field(
+    metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=16)] = Field(
         default=(Metric(name="errors", type=MetricKind.ERROR_RATE, max="0.01"),),
         description="Bounds that the canary's live requests must hold.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},

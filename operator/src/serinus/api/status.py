@@ -6,7 +6,6 @@ so that an operator that starts again goes on where the last one stopped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -92,10 +91,10 @@ class Arm(ApiModel):
     digest: str = ""
     image: str
     resources: Resources
-    env: Sequence[EnvVar] = ()
+    env: tuple[EnvVar, ...] = ()
     warmup_requests: int
     load_timeout: Duration
-    latency_bounds: Sequence[str] = Field(description="Bucket bounds of the server, seconds.")
+    latency_bounds: tuple[str, ...] = Field(description="Bucket bounds of the server, seconds.")
     requested_weight: int = Field(ge=0, le=100)
     observed_weight: int | None = Field(
         default=None, description="Null: the router cannot tell yet."
@@ -108,7 +107,9 @@ class MetricReading(ApiModel):
 
     name: str
     verdict: Verdict
-    canary: str = Field(default="", description="Share of bad requests of the canary: errors, or too slow.")
+    canary: str = Field(
+        default="", description="Share of bad requests of the canary: errors, or too slow."
+    )
     stable: str = Field(default="", description="The same of stable, where there is evidence.")
     limit: str = Field(description="The share allowed.")
     display: str = Field(
@@ -126,7 +127,7 @@ class SlotVerdict(ApiModel):
     message: Message
     canary_requests: int = 0
     stable_requests: int = 0
-    metrics: Sequence[MetricReading] = ()
+    metrics: tuple[MetricReading, ...] = ()
 
 
 class PauseReason(ApiModel):
@@ -158,8 +159,8 @@ class RolloutStatus(ApiModel):
     breaches: int = Field(default=0, description="Consecutive breached slots.")
     step_breaches: int = Field(default=0, description="Breached slots of this step.")
     first_breach_at: Time | None = None
-    verdicts: Annotated[Sequence[SlotVerdict], Field(max_length=MAX_VERDICTS)] = ()
-    pause_reasons: Sequence[PauseReason] = ()
+    verdicts: Annotated[tuple[SlotVerdict, ...], Field(max_length=MAX_VERDICTS)] = ()
+    pause_reasons: tuple[PauseReason, ...] = ()
     breach: Breach | None = None
 
 
@@ -183,7 +184,7 @@ class Failed(ApiModel):
     weight_zero_at: Time | None = Field(
         default=None, description="When the router had confirmed weight 0."
     )
-    verdicts: Annotated[Sequence[SlotVerdict], Field(max_length=MAX_VERDICTS)] = ()
+    verdicts: Annotated[tuple[SlotVerdict, ...], Field(max_length=MAX_VERDICTS)] = ()
 
 
 class HistoryEntry(ApiModel):
@@ -218,10 +219,10 @@ class ModelDeploymentStatus(ApiModel):
     stable_since: Time | None = None
     canary: Arm | None = None
     rollout: RolloutStatus | None = None
-    retiring: Sequence[Retiring] = ()
+    retiring: tuple[Retiring, ...] = ()
     failed: Failed | None = None
     conditions: Annotated[
-        Sequence[Condition],
+        tuple[Condition, ...],
         Field(
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
@@ -229,5 +230,5 @@ class ModelDeploymentStatus(ApiModel):
             }
         ),
     ] = ()
-    history: Annotated[Sequence[HistoryEntry], Field(max_length=MAX_HISTORY)] = ()
+    history: Annotated[tuple[HistoryEntry, ...], Field(max_length=MAX_HISTORY)] = ()
     summary: Summary | None = Field(default=None, description="For kubectl get; no code reads it.")

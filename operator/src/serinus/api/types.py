@@ -77,6 +77,18 @@ def format_time(value: datetime) -> str:
     return text.replace("+00:00", "Z").replace(".000Z", "Z")
 
 
+def parse_quantity(value: Any) -> str:
+    """A Kubernetes quantity such as ``500m``, ``1Gi`` or the number 2, as a string.
+
+    Raises:
+        ValueError: when ``value`` is none.
+    """
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not re.match(QUANTITY_PATTERN, text):
+        raise ValueError(f"{value!r} is not a quantity such as 500m, 2 or 1Gi")
+    return text
+
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
@@ -99,7 +111,7 @@ Time = Annotated[
 ]
 Quantity = Annotated[
     str,
-    BeforeValidator(lambda v: str(v) if isinstance(v, int) and not isinstance(v, bool) else v),
+    BeforeValidator(parse_quantity),
     WithJsonSchema(
         {
             "anyOf": [{"type": "integer"}, {"type": "string"}],

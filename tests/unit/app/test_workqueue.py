@@ -1,0 +1,78 @@
+"""The work queue's promises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from serinus.app.workqueue import BACKOFF_LAST, WorkQueue
+
+
+@pytest.fixture
+async def queue() -> WorkQueue[str]:
+    return WorkQueue()
+
+
+async def taken(queue: WorkQueue[str], within: float = 0.05) -> str | None:
+    try:
+        async with asyncio.timeout(within):
+            return await queue.take()
+    except TimeoutError:
+        return None
+
+
+async def test_a_key_added_twice_is_taken_once(queue) -> None:
+    queue.add("a")
+    queue.add("a")
+    assert await taken(queue) == "a"
+    queue.done("a")
+    assert await taken(queue) is None
+
+
+async def test_two_workers_never_have_the_same_key(queue) -> None:
+    queue.add("a")
+    assert await taken(queue) == "a"
+    queue.add("a")
+    assert await taken(queue) is None
+    queue.done("a")
+    assert await taken(queue) == "a"
+
+
+async def test_a_held_key_does_not_block_others(queue) -> None:
+    queue.add("a")
+    assert await taken(queue) == "a"
+    queue.add("a")
+    queue.add("b")
+    assert await taken(queue) == "b"
+
+
+async def test_the_earlier_of_two_times_holds(queue) -> None:
+    queue.add("a", after=60)
+    queue.add("a")
+    queue.add("a", after=60)
+    assert await taken(queue) == "a"
+
+
+async def test_a_waiting_worker_wakes_for_a_new_key(queue) -> None:
+    queue.add("later", after=60)
+    waiting = asyncio.create_task(queue.take())
+    await asyncio.sleep(0)
+    queue.add("now")
+    assert await asyncio.wait_for(waiting, 1) == "now"
+
+
+async def test_a_cancelled_worker_loses_no_key(queue) -> None:
+    waiting = asyncio.create_task(queue.take())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    queue.add("a")
+    assert await taken(queue) == "a"
+
+
+async def test_failures_back_off_and_success_forgets_them(queue) -> None:
+    delays = [queue.failed("a") for _ in range(8)]
+    assert delays == [0.5, 1, 2, 4, 8, 16, BACKOFF_LAST, BACKOFF_LAST]
+    queue.succeeded("a")
+    assert queue.failed("a") == 0.5
