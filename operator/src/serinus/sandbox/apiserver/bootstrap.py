@@ -82,6 +82,9 @@ def create_api(users: Mapping[str, User], crds: Iterable[Path], history: int = 2
     api = ApiServer(Tokens(users), history=history)
     for name in NAMESPACES:
         _create(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    roles = package_files.files(__package__).joinpath("data/rbac.yaml").read_text()
+    for document in _documents(roles):
+        _create(api, document)
     shipped = package_files.files(__package__).joinpath("crds")
     with package_files.as_file(shipped) as folder:
         load_crds(api, [folder, *crds])

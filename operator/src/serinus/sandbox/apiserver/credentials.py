@@ -71,7 +71,7 @@ def load_tokens(path: Path) -> dict[str, User]:
     """
     users = {}
     for token, entry in json.loads(path.read_text()).items():
-        if not isinstance(entry, dict) or not isinstance(entry.get("user"), str):
+        if "user" not in entry:
             raise ValueError(f"{path}: each token needs a user")
         groups = tuple(entry.get("groups") or ())
         if entry["user"].startswith("system:serviceaccount:"):
@@ -150,6 +150,7 @@ def write_kubeconfig(
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
         yaml.safe_dump(config, file, sort_keys=False)
     temporary.replace(path)  # a reader sees all of it or nothing

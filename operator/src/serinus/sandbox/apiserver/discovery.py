@@ -79,6 +79,11 @@ def _entries(resource: Resource) -> list[dict[str, Any]]:
     if resource.key == ("", "pods"):
         entries.append({**base, "name": "pods/log", "kind": "Pod", "verbs": ["get"]})
         entries.append({**base, "name": "pods/binding", "kind": "Binding", "verbs": ["create"]})
+    if resource.key == ("", "serviceaccounts"):
+        entries.append({
+            **base, "name": "serviceaccounts/token", "group": "authentication.k8s.io",
+            "version": "v1", "kind": "TokenRequest", "verbs": ["create"],
+        })  # fmt: skip
     return entries
 
 

@@ -94,9 +94,8 @@ class Lifecycle:
     def _on_change(self, change: Change) -> None:
         if change.resource == CRDS:
             self._on_crd(change)
-        elif change.resource == NAMESPACES:
-            if change.after is not None and "deletionTimestamp" in change.after["metadata"]:
-                self._defer(self._empty_namespace, change.after["metadata"]["name"])
+        elif change.resource == NAMESPACES and _is_going(change.after):
+            self._defer(self._empty_namespace, change.last["metadata"]["name"])
         if change.after is None:
             self._on_removal(change)
 
@@ -113,7 +112,9 @@ class Lifecycle:
 
     def _contents(self, namespace: str) -> list[tuple[Resource, Object]]:
         seen = {res.key: res for res in self._registry if res.namespaced}
-        return [(res, obj) for res in seen.values() for obj in self._store.list(res.key, namespace)]
+        return [
+            (res, obj) for res in seen.values() for obj in self._store.objects(res.key, namespace)
+        ]
 
     def _empty_namespace(self, namespace: str) -> None:
         for resource, obj in self._contents(namespace):
@@ -174,7 +175,7 @@ class Lifecycle:
         if crd is None:
             return
         for resource in custom_resources(crd)[:1]:
-            for obj in list(self._store.list(resource.key)):
+            for obj in list(self._store.objects(resource.key)):
                 metadata = obj["metadata"]
                 if "deletionTimestamp" not in metadata:
                     namespace = metadata.get("namespace", "")
@@ -186,7 +187,7 @@ class Lifecycle:
         if crd is None or "deletionTimestamp" not in crd["metadata"]:
             return
         key = (crd["spec"]["group"], crd["spec"]["names"]["plural"])
-        if any(True for _ in self._store.list(key)):
+        if any(True for _ in self._store.objects(key)):
             return
         rest = [n for n in crd["metadata"].get("finalizers") or [] if n != CRD_FINALIZER]
         if not rest:
@@ -201,6 +202,10 @@ def _condition(kind: str, reason: str, message: str, now: str) -> dict[str, Any]
         "reason": reason,
         "message": message,
     }
+
+
+def _is_going(obj: Object | None) -> bool:
+    return obj is not None and "deletionTimestamp" in obj["metadata"]
 
 
 def _is_established(crd: Object) -> bool:

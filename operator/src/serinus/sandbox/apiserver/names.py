@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from serinus.sandbox.apiserver.errors import Cause
@@ -90,8 +90,13 @@ def check_metadata(metadata: Mapping[str, Any]) -> list[Cause]:
         causes.append(Cause("metadata.annotations", "FieldValueTooLong", why))
     for index, name in enumerate(metadata.get("finalizers") or []):
         causes += _check_key(f"metadata.finalizers[{index}]", name)
+    return causes + _check_owners(metadata.get("ownerReferences") or [])
+
+
+def _check_owners(owners: Sequence[Mapping[str, Any]]) -> list[Cause]:
+    causes: list[Cause] = []
     controllers = 0
-    for index, owner in enumerate(metadata.get("ownerReferences") or []):
+    for index, owner in enumerate(owners):
         field = f"metadata.ownerReferences[{index}]"
         for part in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(part):

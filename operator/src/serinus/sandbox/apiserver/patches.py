@@ -10,7 +10,17 @@ from serinus.sandbox.apiserver.schema import Schema, clone
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """Return ``target`` with an RFC 7386 merge patch applied."""
+    """Return ``target`` with an RFC 7386 merge patch applied.
+
+    Raises:
+        ApiError: 400 when the patch is not an object.
+    """
+    if not isinstance(patch, dict):
+        raise bad_request("a merge patch is an object")
+    return _merged(target, patch)
+
+
+def _merged(target: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -18,7 +28,7 @@ def merge_patch(target: Any, patch: Any) -> Any:
         if value is None:
             result.pop(name, None)
         else:
-            result[name] = merge_patch(result.get(name), value)
+            result[name] = _merged(result.get(name), value)
     return result
 
 
@@ -104,27 +114,29 @@ def json_patch(target: Any, operations: Any) -> Any:
             name, path = operation["op"], operation["path"]
         except (KeyError, TypeError):
             raise bad_request("a JSON patch operation needs op and path") from None
-        match name:
-            case "test":
-                if _lookup(document, path) != operation.get("value"):
-                    raise _unprocessable(
-                        "the server rejected our request due to an error in our request: "
-                        f"testing value {path} failed"
-                    )
-            case "add":
-                document = _add(document, path, clone(operation.get("value")))
-            case "replace":
-                document = _add(document, path, clone(operation.get("value")), replace=True)
-            case "remove":
-                document = _remove(document, path)
-            case "copy":
-                document = _add(document, path, clone(_lookup(document, operation["from"])))
-            case "move":
-                moved = clone(_lookup(document, operation["from"]))
-                document = _add(_remove(document, operation["from"]), path, moved)
-            case _:
-                raise bad_request(f"unknown JSON patch operation {name!r}")
+        document = _operate(document, name, path, operation)
     return document
+
+
+def _operate(document: Any, name: str, path: str, operation: dict[str, Any]) -> Any:
+    match name:
+        case "test":
+            if _lookup(document, path) != operation.get("value"):
+                raise _unprocessable(f"testing value {path} failed")
+            return document
+        case "add":
+            return _add(document, path, clone(operation.get("value")))
+        case "replace":
+            return _add(document, path, clone(operation.get("value")), replace=True)
+        case "remove":
+            return _remove(document, path)
+        case "copy" | "move" if isinstance(operation.get("from"), str):
+            value = clone(_lookup(document, operation["from"]))
+            if name == "move":
+                document = _remove(document, operation["from"])
+            return _add(document, path, value)
+        case _:
+            raise bad_request(f"not a JSON patch operation: {operation}")
 
 
 def strategic_merge(target: Any, patch: Any, schema: Schema) -> Any:

@@ -86,14 +86,15 @@ _WORKLOAD_SCALE = Scale(".spec.replicas", ".status.replicas", ".spec.selector")
 
 def _builtin(group: str, kind: str, plural: str, short: str = "", **more: Any) -> Resource:
     more.setdefault("selectable_fields", _COMMON_FIELDS)
+    version = more.pop("version", "v1")
     return Resource(
         group=group,
-        version="v1",
+        version=version,
         kind=kind,
         plural=plural,
         singular=kind.lower(),
         short_names=tuple(short.split()),
-        storage_version="v1",
+        storage_version=version,
         **more,
     )
 
@@ -124,6 +125,14 @@ BUILTINS: tuple[Resource, ...] = (
     _builtin("discovery.k8s.io", "EndpointSlice", "endpointslices", has_generation=True),
     _builtin("coordination.k8s.io", "Lease", "leases"),
     _builtin("events.k8s.io", "Event", "events", "ev"),
+    _builtin("networking.k8s.io", "Ingress", "ingresses", "ing", has_status=True,
+             has_generation=True),
+    _builtin("networking.k8s.io", "IngressClass", "ingressclasses", namespaced=False,
+             has_generation=True),
+    _builtin("policy", "PodDisruptionBudget", "poddisruptionbudgets", "pdb", has_status=True,
+             has_generation=True),
+    _builtin("autoscaling", "HorizontalPodAutoscaler", "horizontalpodautoscalers", "hpa",
+             version="v2", categories=_ALL, has_status=True),
     _builtin(_RBAC, "ClusterRole", "clusterroles", namespaced=False),
     _builtin(_RBAC, "ClusterRoleBinding", "clusterrolebindings", namespaced=False),
     _builtin(_RBAC, "Role", "roles"),

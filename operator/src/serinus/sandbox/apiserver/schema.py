@@ -55,7 +55,8 @@ def definition_name(resource: Resource) -> str:
     if resource.custom:
         reversed_group = ".".join(reversed(resource.group.split(".")))
         return f"{reversed_group}.{resource.version}.{resource.kind}"
-    return f"{_PACKAGES[resource.group]}.{resource.kind}"
+    package = "io.k8s.api.autoscaling.v1" if resource.kind == "Scale" else _PACKAGES[resource.group]
+    return f"{package}.{resource.kind}"
 
 
 def schema_of(resource: Resource) -> Schema:

@@ -82,7 +82,7 @@ class Store:
         """Return the stored object; do not edit it."""
         return self._objects.get(resource, {}).get((namespace, name))
 
-    def list(self, resource: GroupResource, namespace: str | None = None) -> Iterator[Object]:
+    def objects(self, resource: GroupResource, namespace: str | None = None) -> Iterator[Object]:
         """Yield the objects of a resource in order of namespace and name."""
         objects = self._objects.get(resource, {})
         for key in sorted(objects):

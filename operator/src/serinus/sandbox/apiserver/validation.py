@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-import re2
+import re2  # type: ignore[import-untyped]
 
 from serinus.sandbox.apiserver import schema as schemas
 from serinus.sandbox.apiserver.errors import Cause

@@ -530,21 +530,20 @@ def _check_new_finalizers(before: Object, after: Object) -> list[Cause]:
     return [Cause("metadata.finalizers", "FieldValueForbidden", why)]
 
 
-def json_change(document: Any, media_type: str, resource: Resource) -> Callable[[Object], Object]:
-    """Return the function that a patch document stands for.
+def json_change(media_type: str, resource: Resource) -> Callable[[Object, Any], Object]:
+    """Return the function ``(object, document) -> object`` of a kind of patch.
 
     Raises:
         ApiError: 415 when this resource does not take that kind of patch.
     """
-    if media_type == "application/json-patch+json":
-        return lambda live: patches.json_patch(live, document)
-    if not isinstance(document, dict):
-        raise errors.bad_request("a merge patch is an object")
-    if media_type == "application/merge-patch+json":
-        return lambda live: patches.merge_patch(live, document)
-    if media_type == "application/strategic-merge-patch+json" and not resource.custom:
-        schema = schemas.schema_of(resource)
-        return lambda live: patches.strategic_merge(live, document, schema)
+    match media_type:
+        case "application/json-patch+json":
+            return patches.json_patch
+        case "application/merge-patch+json":
+            return patches.merge_patch
+        case "application/strategic-merge-patch+json" if not resource.custom:
+            schema = schemas.schema_of(resource)
+            return lambda live, document: patches.strategic_merge(live, document, schema)
     accepted = ["application/json-patch+json", "application/merge-patch+json"]
     if not resource.custom:
         accepted.append("application/strategic-merge-patch+json")

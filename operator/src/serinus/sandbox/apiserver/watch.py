@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from serinus.sandbox.apiserver.errors import ApiError
 from serinus.sandbox.apiserver.store import Change, Object, Store, Watcher
 
 Keep: TypeAlias = Callable[[Mapping[str, Any]], bool]
-Event: TypeAlias = tuple[str, Object]  # ADDED | MODIFIED | DELETED | BOOKMARK | ERROR, object
+Event: TypeAlias = tuple[str, Object]  # ADDED | MODIFIED | DELETED | BOOKMARK, object
+Events: TypeAlias = AsyncGenerator[Event, None]
 
 BOOKMARK_SECONDS = 10.0
 
 
-def event_for(change: Change, namespace: str | None, keep: Keep) -> Event | None:
-    """Return what a client with this selection sees of a change; None when it sees nothing."""
-    if namespace is not None and change.last["metadata"].get("namespace") != namespace:
-        return None
-    was = change.before is not None and keep(change.before)
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a client asked for; namespace None is all of them."""
+
+    namespace: str | None
+    keep: Keep
+
+    def sees(self, obj: Mapping[str, Any]) -> bool:
+        """Whether the object is selected."""
+        namespace = obj["metadata"].get("namespace")
+        return self.namespace in (None, namespace) and self.keep(obj)
+
+
+def event_for(change: Change, selection: Selection) -> Event | None:
+    """Return what a client with this selection sees of a change; None when it sees nothing.
+
+    An object that leaves the selection is DELETED for this client, one that enters is ADDED.
+    """
+    was = change.before is not None and selection.sees(change.before)
     if change.after is None:
         return ("DELETED", change.last) if was else None
-    if keep(change.after):
+    if selection.sees(change.after):
         return ("MODIFIED" if was else "ADDED", change.after)
     if not was or change.before is None:
         return None
@@ -34,23 +51,22 @@ async def events(
     store: Store,
     watcher: Watcher,
     initial: Iterable[Object],
-    namespace: str | None,
-    keep: Keep,
+    selection: Selection,
     *,
     bookmarks: bool,
     deadline: float,
-    clock: Callable[[], float],
-) -> AsyncIterator[Event]:
-    """Yield events until ``deadline`` on ``clock``; bookmarks say how far the client is."""
+) -> Events:
+    """Yield events until ``deadline`` (monotonic seconds); bookmarks say how far the client is."""
     try:
         for obj in initial:
-            yield ("ADDED", obj)
-        while (left := deadline - clock()) > 0:
+            if selection.sees(obj):
+                yield ("ADDED", obj)
+        while (left := deadline - time.monotonic()) > 0:
             change = await watcher.next(min(left, BOOKMARK_SECONDS))
             if change is None:
                 if bookmarks:
                     yield ("BOOKMARK", {"metadata": {"resourceVersion": str(store.revision)}})
-            elif event := event_for(change, namespace, keep):
+            elif event := event_for(change, selection):
                 yield event
     finally:
         watcher.close()

@@ -1,0 +1,162 @@
+"""Tables: what ``kubectl get`` shows is made by the server."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from serinus.sandbox.apiserver import columns
+from serinus.sandbox.apiserver.errors import bad_request
+from serinus.sandbox.apiserver.jsonpath import compile_path
+from serinus.sandbox.apiserver.resources import Column, Resource
+from serinus.sandbox.apiserver.store import Object
+
+_DEFAULT_COLUMNS = (
+    Column("Name", "string", format="name"),
+    Column("Age", "date", ".metadata.creationTimestamp"),
+)
+
+
+def wants_table(accept: str) -> bool:
+    """Whether the client prefers a v1 Table."""
+    for choice in accept.split(","):
+        parameters = {part.strip() for part in choice.split(";")}
+        if "as=Table" in parameters and parameters & {"v=v1", "application/json"}:
+            return "v=v1" in parameters
+        if choice.split(";")[0].strip() in ("application/json", "*/*"):
+            return False
+    return False
+
+
+def seconds_of(timestamp: str) -> float:
+    """Return an RFC 3339 UTC timestamp in seconds since 1970."""
+    whole = timestamp.partition(".")[0].removesuffix("Z")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S"))
+
+
+def _two(large: int, unit: str, small: int, small_unit: str) -> str:
+    return f"{large}{unit}{small}{small_unit}" if small else f"{large}{unit}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as kubectl shows ages: two units while they matter."""
+    whole = int(max(seconds, 0))
+    minutes, hours = whole // 60, whole // 3600
+    days = hours // 24
+    for limit, text in (
+        (120, f"{whole}s"),
+        (600, _two(minutes, "m", whole % 60, "s")),
+        (3 * 3600, f"{minutes}m"),
+        (8 * 3600, _two(hours, "h", minutes % 60, "m")),
+        (48 * 3600, f"{hours}h"),
+        (8 * 86400, _two(days, "d", hours % 24, "h")),
+        (2 * 365 * 86400, f"{days}d"),
+        (8 * 365 * 86400, _two(days // 365, "y", days % 365, "d")),
+    ):
+        if whole < limit:
+            return text
+    return f"{days // 365}y"
+
+
+def age(timestamp: Any, now: float) -> str:
+    """Return how long ago a timestamp was."""
+    if not isinstance(timestamp, str) or not timestamp:
+        return "<unknown>"
+    try:
+        return duration(now - seconds_of(timestamp))
+    except ValueError:
+        return "<invalid>"
+
+
+def _cell(column: Column, obj: Object, now: float) -> Any:
+    found = compile_path(column.json_path)(obj)
+    if not found or found[0] is None:
+        return None
+    if column.type == "date":
+        return age(found[0], now)
+    if column.type == "string":
+        return ",".join(value if isinstance(value, str) else _plain(value) for value in found)
+    return found[0]
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return str(value)
+    import orjson
+
+    return orjson.dumps(value).decode()
+
+
+def _definition(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
+    }
+
+
+def _columns(resource: Resource) -> tuple[Column, ...]:
+    if not resource.custom:
+        return columns.definitions(resource) or _DEFAULT_COLUMNS
+    if not resource.columns:
+        return _DEFAULT_COLUMNS
+    return (_DEFAULT_COLUMNS[0], *resource.columns)
+
+
+def _cells(resource: Resource, obj: Object, now: float) -> list[Any]:
+    name = obj["metadata"]["name"]
+    if not resource.custom and columns.definitions(resource):
+        named = [] if resource.kind == "Event" else [name]
+        return [*named, *columns.cells(resource, obj, now)]
+    return [name, *(_cell(column, obj, now) for column in _columns(resource)[1:])]
+
+
+def _shown_object(resource: Resource, obj: Object, include: str) -> Object | None:
+    if include == "None":
+        return None
+    if include == "Object":
+        return {"kind": resource.kind, "apiVersion": resource.api_version, **obj}
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": obj["metadata"],
+    }
+
+
+def table(
+    resource: Resource,
+    objects: Iterable[Object],
+    metadata: dict[str, Any],
+    now: float,
+    *,
+    include: str = "Metadata",
+    with_columns: bool = True,
+) -> dict[str, Any]:
+    """Return a ``Table`` of objects; ``include`` is the query parameter includeObject.
+
+    Raises:
+        ApiError: 400 for another ``include``.
+    """
+    if include not in ("", "None", "Metadata", "Object"):
+        raise bad_request(f"unrecognized includeObject value: {include!r}")
+    rows = []
+    for obj in objects:
+        row: dict[str, Any] = {"cells": _cells(resource, obj, now)}
+        shown = _shown_object(resource, obj, include)
+        if shown is not None:
+            row["object"] = shown
+        rows.append(row)
+    definitions = [_definition(column) for column in _columns(resource)] if with_columns else []
+    return {
+        "kind": "Table",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": metadata,
+        "columnDefinitions": definitions,
+        "rows": rows,
+    }
