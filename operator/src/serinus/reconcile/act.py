@@ -69,7 +69,10 @@ async def _commit(plan: Plan, snapshot: Snapshot, deps: Deps, *, needed: bool) -
 
 def stored(status: ModelDeploymentStatus) -> dict[str, Any]:
     """The status as it is written. Empty strings are left out: old API servers read them as null."""
-    return _without_empty(status.model_dump(mode="json", by_alias=True, exclude_none=True))
+    written: dict[str, Any] = _without_empty(
+        status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    )
+    return written
 
 
 def _without_empty(value: Any) -> Any:

@@ -1,0 +1,53 @@
+# Every target sets up what it needs first. `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-kubernetes lint verify generate bench clean
+
+bin := .venv/bin
+DEMO_FLAGS := $(if $(KEEP),--keep,)
+# Quick tiers first: a broken rule shows in seconds, before any process is started.
+QUICK := tests/unit tests/contract
+SLOW := tests/integration tests/scenarios
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## the virtual environment, and Debian's prometheus where it may be installed
+	@tools/setup
+
+demo: ## the main job in the sandbox: version 2 promoted, version 3 taken back (KEEP=1: leave it up)
+	@tools/setup
+	@$(bin)/serinus sandbox demo $(DEMO_FLAGS)
+
+test: ## every test; ARGS="..." goes to pytest
+	@tools/setup test
+	$(bin)/python -m pytest $(QUICK) -n 2 -q $(ARGS)
+	$(bin)/python -m pytest $(SLOW) -n 2 --dist loadgroup -q $(ARGS)
+
+test-kubernetes: ## the cluster tests on the Kubernetes that SERINUS_TEST_KUBECONFIG names
+	@tools/setup test
+	@test -n "$(SERINUS_TEST_KUBECONFIG)" || { echo "set SERINUS_TEST_KUBECONFIG to the kubeconfig of a cluster for tests"; exit 2; }
+	$(bin)/python -m pytest tests/integration -m kubernetes -q $(ARGS)
+
+lint: ## ruff, mypy --strict, import-linter
+	@tools/setup
+	$(bin)/ruff format --check operator server tests bench
+	$(bin)/ruff check operator server tests bench
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+generate: ## everything that is made from code: crds/
+	@tools/setup
+	$(bin)/python -m serinus.devtools.generate .
+
+verify: ## fails when `make generate` would change a file
+	@tools/setup
+	$(bin)/python -m serinus.devtools.verify
+
+bench: ## benchmarks of the model server on this machine
+	@tools/setup
+	$(bin)/python -m bench
+
+clean: ## removes what the other targets made in this folder
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
