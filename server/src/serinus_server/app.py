@@ -66,7 +66,9 @@ class Application:
             self._identity,
             Limits(settings.max_request_bytes, settings.request_timeout),
         )
-        self.asgi: ASGIApp = _CloseWhenDraining(Starlette(routes=routes(service)), self.lifecycle)
+        starlette = Starlette(routes=routes(service))
+        starlette.router.redirect_slashes = False
+        self.asgi: ASGIApp = _CloseWhenDraining(starlette, self.lifecycle)
 
     def start(self) -> None:
         """Begin to load the model; returns at once. Call it on the running event loop."""

@@ -115,6 +115,22 @@ def tensor_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def hinted_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python model of its own code, whose input is described by type hints."""
+
+    class Adder(mlflow.pyfunc.PythonModel):
+        def predict(self, model_input: list[dict[str, float]]) -> list[float]:
+            return [sum(row.values()) for row in model_input]
+
+    Adder.__module__ = "__main__"  # pickled by value
+    folder = tmp_path_factory.mktemp("models") / "hinted"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.pyfunc.save_model(folder, python_model=Adder(), pip_requirements=["pandas"])
+    return folder
+
+
+@pytest.fixture(scope="session")
 def load() -> Callable[[Path], Any]:
     """The reference: MLflow's own loading, once per model."""
     loaded: dict[Path, Any] = {}

@@ -339,3 +339,61 @@ async def test_mlflows_version_is_told(table: httpx2.AsyncClient) -> None:
     import mlflow
 
     assert (await table.get("/version")).text == mlflow.__version__
+
+
+async def test_a_python_model_with_type_hints_gets_json_values_and_may_refuse_them(
+    serve: Any, hinted_model: Path
+) -> None:
+    async with serve(hinted_model, SERINUS_ALLOW_CUSTOM_CODE="true") as server:
+        for path, document in [
+            ("/invocations", {"inputs": [{"x": 1.0, "y": 2.5}]}),
+            ("/predict", {"x": 1.0, "y": 2.5}),
+        ]:
+            response = await server.client.post(path, json=document)
+            assert (response.status_code, response.json()["predictions"]) == (200, [3.5])
+        response = await server.client.post("/predict", json={"x": "a"})
+        assert response.status_code == 422
+        assert "type hint" in response.text
+
+
+@pytest.mark.parametrize(
+    ("values", "outputs"),
+    [
+        (
+            pd.DataFrame({"p": [0.5, 1.0], "label": ["no", "yes"]}),
+            [
+                {"name": "p", "datatype": "FP64", "shape": [2], "data": [0.5, 1.0]},
+                {"name": "label", "datatype": "BYTES", "shape": [2], "data": ["no", "yes"]},
+            ],
+        ),
+        (
+            pd.Series([True, False], name="churns"),
+            [{"name": "churns", "datatype": "BOOL", "shape": [2], "data": [True, False]}],
+        ),
+        (
+            {"a": np.float32([[1], [2]]), "b": [1, 2]},
+            [
+                {"name": "a", "datatype": "FP32", "shape": [2, 1], "data": [1.0, 2.0]},
+                {"name": "b", "datatype": "INT64", "shape": [2], "data": [1, 2]},
+            ],
+        ),
+        (
+            np.array([np.nan, 1.0]),
+            [{"name": "output-0", "datatype": "FP64", "shape": [2], "data": [None, 1.0]}],
+        ),
+    ],
+    ids=["frame", "series", "dict", "array with nan"],
+)
+async def test_v2_writes_every_kind_of_answer_with_its_datatype(
+    serve: Any, scripted: Any, empty_model: Path, values: Any, outputs: list[dict[str, Any]]
+) -> None:
+    body = {"inputs": [{"name": "x", "shape": [2], "datatype": "INT8", "data": [1, 2]}]}
+    async with serve(empty_model, lambda _: scripted(lambda _: values)) as server:
+        response = await server.client.post("/v2/models/churn/infer", json=body)
+    assert response.json()["outputs"] == outputs
+
+
+async def test_unknown_paths_are_404_and_never_redirect(table: httpx2.AsyncClient) -> None:
+    for path in ("/", "/predict/", "/docs", "/v2/"):
+        assert (await table.get(path)).status_code == 404
+    assert (await table.get("/predict")).status_code == 405

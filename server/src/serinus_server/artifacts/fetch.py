@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from serinus_server.artifacts.folder import model_files
-from serinus_server.errors import DownloadFailed, NotAdmitted, StartupError
+from serinus_server.errors import DownloadFailed, NotAdmitted
 
 # MLflow adds it to models from its registry; it is not one of the model's own files.
 _REGISTRY_NOTE = "registered_model_meta"
+
+_USER_INFO = re.compile(r"//[^/\s@]*@")  # passwords in URLs are nobody's business
 
 
 def fetch(uri: str, into: Path, *, tracking_uri: str = "") -> Path:
@@ -57,16 +60,13 @@ def _copy(source: Path, target: Path) -> None:
 def _download(uri: str, target: Path, tracking_uri: str) -> Path:
     import mlflow.artifacts
 
+    # For the whole process: looking up a registered model takes no argument for it.
+    mlflow.set_tracking_uri(tracking_uri)
     try:
-        folder = Path(
-            mlflow.artifacts.download_artifacts(
-                artifact_uri=uri, dst_path=str(target), tracking_uri=tracking_uri
-            )
-        )
-    except StartupError:
-        raise
+        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target)))
     except Exception as error:  # network, permissions, storage libraries: all tell in words
         reason = (str(error) or type(error).__name__).splitlines()[0]
+        reason = _USER_INFO.sub("//", reason)
         raise DownloadFailed(f"{uri} cannot be downloaded: {reason}") from error
     if not folder.resolve().is_relative_to(target.resolve()):
         raise NotAdmitted(f"{uri} was not downloaded into the server's own folder")

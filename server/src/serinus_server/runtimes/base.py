@@ -40,6 +40,7 @@ class Signature:
     inputs: tuple[Column, ...] | tuple[Tensor, ...] = ()
     outputs: tuple[Column, ...] | tuple[Tensor, ...] = ()
     params: tuple[str, ...] = ()
+    checked_by_model: bool = False  # Python type hints: the model takes JSON values as they are
 
 
 class InputRefused(Exception):

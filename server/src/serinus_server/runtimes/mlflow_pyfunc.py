@@ -7,9 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import structlog
 
 from serinus_server.errors import LoadFailed
 from serinus_server.runtimes.base import COLUMN_TYPES, Column, InputRefused, Signature, Tensor
+from serinus_server.runtimes.requirements import mismatches
+
+_LONGEST_REASON = 500  # characters; type hints' errors repeat their input
+
+_log = structlog.stdlib.get_logger(__name__)
 
 
 class PyFuncRuntime:
@@ -33,6 +39,8 @@ class PyFuncRuntime:
             # MLflow's message repeats the whole input; what follows the last "Error:" says why.
             if getattr(error, "error_class", None) == "SCHEMA_ENFORCEMENT_FAILED":
                 raise InputRefused(str(error.message).rpartition("Error: ")[2]) from error
+            if self.signature.checked_by_model and error.error_code == "INVALID_PARAMETER_VALUE":
+                raise InputRefused(str(error.message)[:_LONGEST_REASON]) from error
             raise
 
     def _check_params(self, params: dict[str, Any]) -> None:
@@ -55,8 +63,10 @@ def load(folder: Path) -> PyFuncRuntime:
     """
     import mlflow.pyfunc
 
+    if unmet := mismatches(folder):
+        _log.warning("the model was made with other packages", unmet=unmet)
     try:
-        return PyFuncRuntime(mlflow.pyfunc.load_model(str(folder)))
+        return PyFuncRuntime(mlflow.pyfunc.load_model(str(folder), suppress_warnings=True))
     except ModuleNotFoundError as error:
         raise LoadFailed(
             f"the model needs the Python module {error.name!r}, which this image lacks"
@@ -76,6 +86,7 @@ def _signature(metadata: Any) -> Signature:
         inputs=() if checks_itself else _specs(metadata.get_input_schema()),
         outputs=_specs(metadata.get_output_schema()),
         params=tuple(spec.name for spec in params.params) if params else (),
+        checked_by_model=checks_itself,
     )
 
 

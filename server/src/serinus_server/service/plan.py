@@ -34,6 +34,8 @@ class InputPlan(Protocol):
 
 def plan_for(signature: Signature) -> InputPlan:
     """The plan for ``signature``; made once, when the model is loaded."""
+    if signature.checked_by_model:
+        return RawPlan()
     columns = [spec for spec in signature.inputs if isinstance(spec, Column)]
     tensors = [spec for spec in signature.inputs if isinstance(spec, Tensor)]
     if columns:
@@ -195,6 +197,19 @@ class TensorPlan:
         return stacked
 
 
+class RawPlan:
+    """For Python models with type hints, which check plain JSON values themselves."""
+
+    def bind(self, payload: Payload) -> Any:
+        match payload:
+            case Records(rows):
+                return list(rows)
+            case Columns(values):
+                return {name: _plain(column) for name, column in values.items()}
+            case Array(values):
+                return _plain(values)
+
+
 class OpenPlan:
     """For models without a signature: tables stay tables and arrays stay arrays, unchecked."""
 
@@ -211,6 +226,10 @@ class OpenPlan:
                     return array if isinstance(array, np.ndarray) else np.array(array)
         except (ValueError, TypeError):
             raise InvalidInput("the rows or inputs differ in length") from None
+
+
+def _plain(values: Values) -> Any:
+    return values.tolist() if isinstance(values, np.ndarray) else values
 
 
 def _missing(name: str, row: int | None) -> InvalidInput:

@@ -1,0 +1,44 @@
+"""Which packages a model was made with, held against the ones that are installed here.
+
+MLflow has such a check, but it maps all installed modules to packages first, which takes longer
+than loading most models. The packages' own metadata is enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+
+
+def mismatches(folder: Path) -> list[str]:
+    """What of the model's ``requirements.txt`` is not met here, one line each, in its order.
+
+    A mismatch is a hint and no error: most models load and answer alike with newer packages.
+    """
+    try:
+        lines = (folder / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, UnicodeDecodeError):
+        return []
+    return list(_check(lines))
+
+
+def _check(lines: list[str]) -> Iterator[str]:
+    for line in lines:
+        try:
+            wanted = Requirement(line.partition("#")[0].strip())
+        except InvalidRequirement:  # pip's options, files and blank lines
+            continue
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue
+        # The server has the slim distribution of MLflow, of the same versions.
+        name = "mlflow-skinny" if wanted.name == "mlflow" else wanted.name
+        try:
+            installed = version(name)
+        except PackageNotFoundError:
+            yield f"{line} is not installed"
+            continue
+        if not wanted.specifier.contains(installed, prereleases=True):
+            yield f"{line}, but {installed} is installed"
