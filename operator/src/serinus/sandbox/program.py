@@ -13,10 +13,13 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
+from serinus.sandbox import kubeconfig
 from serinus.sandbox.client import ApiUnreachableError, KubeClient
 from serinus.sandbox.kubeconfig import KubeconfigError
 
 log = logging.getLogger(__name__)
+
+KUBECONFIG_SECONDS = 20.0
 
 
 def parser(part: str, does: str) -> argparse.ArgumentParser:
@@ -25,11 +28,15 @@ def parser(part: str, does: str) -> argparse.ArgumentParser:
         prog=f"python -m serinus.sandbox.{part}", description=does, allow_abbrev=False
     )
     options.add_argument("--kubeconfig", type=Path, required=True, help="the cluster to serve")
+    options.add_argument("--ready-file", type=Path, help="written when the part is ready")
     options.add_argument("--log-level", default="INFO", help="DEBUG, INFO, WARNING")
     return options
 
 
-def run(options: argparse.Namespace, part: Callable[[KubeClient], Awaitable[None]]) -> int:
+Part = Callable[[KubeClient, Callable[[], None]], Awaitable[None]]  # client, call when ready
+
+
+def run(options: argparse.Namespace, part: Part) -> int:
     """Run a part until it ends or is told to; returns the exit status."""
     logging.basicConfig(
         stream=sys.stderr,
@@ -37,9 +44,14 @@ def run(options: argparse.Namespace, part: Callable[[KubeClient], Awaitable[None
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
 
+    def ready() -> None:
+        log.info("ready")
+        if options.ready_file is not None:
+            options.ready_file.touch()
+
     async def serve() -> None:
-        async with KubeClient.from_kubeconfig(options.kubeconfig) as client:
-            await part(client)
+        async with KubeClient(await _connection(options.kubeconfig)) as client:
+            await part(client, ready)
 
     try:
         asyncio.run(until_told(serve()))
@@ -47,6 +59,19 @@ def run(options: argparse.Namespace, part: Callable[[KubeClient], Awaitable[None
         log.error("%s", error)  # noqa: TRY400 - the message is the whole story
         return 1
     return 0
+
+
+async def _connection(path: Path) -> kubeconfig.Connection:
+    """Read the kubeconfig; wait for it, because the API server may be starting just now."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + KUBECONFIG_SECONDS
+    while True:
+        try:
+            return kubeconfig.load(path)
+        except KubeconfigError:
+            if loop.time() > end:
+                raise
+        await asyncio.sleep(0.05)
 
 
 class PartError(Exception):

@@ -39,6 +39,7 @@ class Collector:
         self._dependents: dict[str, set[Item]] = defaultdict(set)
         self._queue: WorkQueue[Item] = WorkQueue("garbage", self._work)
         self._rediscover = asyncio.Event()
+        self.synced = asyncio.Event()
 
     async def run(self) -> None:
         """Collect for ever."""
@@ -64,6 +65,10 @@ class Collector:
                 del self._informers[key]
                 self._tasks.pop(key).cancel()
             self._rediscover.clear()
+            if not self.synced.is_set():
+                for informer in tuple(self._informers.values()):
+                    await informer.synced.wait()
+                self.synced.set()
             try:
                 await asyncio.wait_for(self._rediscover.wait(), timeout=30)
                 await asyncio.sleep(0.2)  # a new CRD is served a moment after it is stored

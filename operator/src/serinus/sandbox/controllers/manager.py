@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+from collections.abc import Callable
 
 from serinus.sandbox import clock
 from serinus.sandbox.client import ApiError, KubeClient, wait_until_serving
@@ -16,27 +16,27 @@ from serinus.sandbox.informer import Informer, WorkQueue
 from serinus.sandbox.objects import Key, Object, key_of, name_of, with_condition
 from serinus.sandbox.resources import NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 
-log = logging.getLogger(__name__)
 
-
-async def run(client: KubeClient) -> None:
-    """Run every controller until cancelled."""
+async def run(client: KubeClient, ready: Callable[[], None]) -> None:
+    """Run every controller until cancelled; ``ready`` is called when all caches are filled."""
     await wait_until_serving(client, seconds=30)
     pods = Informer(client, PODS)
     events = Recorder(client, "sandbox-controllers")
     async with asyncio.TaskGroup() as group:
-        for part in (
-            pods,
-            events,
+        group.create_task(pods.run())
+        group.create_task(events.run())
+        controllers = (
             Workloads(client, pods, events),
             Network(client, pods),
             Scheduler(client, pods, events),
             Accounts(client),
             Collector(client),
-        ):
-            group.create_task(part.run())
-        await pods.synced.wait()
-        log.info("ready")
+        )
+        for controller in controllers:
+            group.create_task(controller.run())
+        for controller in controllers:
+            await controller.synced.wait()
+        ready()
 
 
 class Scheduler:
@@ -47,6 +47,7 @@ class Scheduler:
         self._pods = pods
         self._events = events
         self._nodes = Informer(client, NODES)
+        self.synced = asyncio.Event()
         self._queue = WorkQueue("pod", self._work)
 
     async def run(self) -> None:
@@ -58,6 +59,7 @@ class Scheduler:
             self._nodes.on_change(self._node_changed)
             self._pods.on_change(self._pod_changed)
             group.create_task(self._queue.run())
+            self.synced.set()
 
     def _node_changed(self, before: Object | None, after: Object | None) -> None:
         del before, after
@@ -119,6 +121,7 @@ class Accounts:
         self._client = client
         self._namespaces = Informer(client, NAMESPACES)
         self._accounts = Informer(client, SERVICE_ACCOUNTS)
+        self.synced = asyncio.Event()
         self._queue = WorkQueue("namespace", self._work)
 
     async def run(self) -> None:
@@ -131,6 +134,7 @@ class Accounts:
             self._namespaces.on_change(lambda old, new: self._queue.add(name_of(new or old or {})))
             self._accounts.on_change(lambda old, new: self._queue.add(key_of(new or old or {})[0]))
             group.create_task(self._queue.run())
+            self.synced.set()
 
     async def _work(self, name: str) -> None:
         namespace = self._namespaces.get("", name)

@@ -21,6 +21,7 @@ class Network:
         self._pods = pods
         self._services = Informer(client, SERVICES)
         self._written: dict[Key, tuple[str, Object]] = {}
+        self.synced = asyncio.Event()
         self._queue = WorkQueue("service", self._work)
 
     async def run(self) -> None:
@@ -37,6 +38,7 @@ class Network:
             self._slices.on_change(self._slice_changed)
             self._pods.on_change(self._pod_changed)
             group.create_task(self._queue.run())
+            self.synced.set()
 
     def _slice_changed(self, before: Object | None, after: Object | None) -> None:
         for obj in (before, after):

@@ -45,6 +45,7 @@ class Workloads:
         self._pods = pods
         self._deployments = Informer(client, DEPLOYMENTS)
         self._sets = Informer(client, REPLICA_SETS)
+        self.synced = asyncio.Event()
         self._deployment_queue = WorkQueue("deployment", self._deployment)
         self._set_queue = WorkQueue("replicaset", self._replica_set)
 
@@ -62,6 +63,7 @@ class Workloads:
             self._pods.on_change(self._pod_changed)
             group.create_task(self._deployment_queue.run())
             group.create_task(self._set_queue.run())
+            self.synced.set()
 
     def _set_changed(self, before: Object | None, after: Object | None) -> None:
         self._set_queue.add(key_of(after or before or {}))

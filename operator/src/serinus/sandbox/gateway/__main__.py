@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from serinus.sandbox import program
@@ -16,9 +17,9 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.state_dir.resolve()
 
-    async def serve(client: KubeClient) -> None:
+    async def serve(client: KubeClient, ready: Callable[[], None]) -> None:
         with program.alone_in(folder):
-            await Gateway(client, folder / "envoy").run()
+            await Gateway(client, folder / "envoy").run(ready)
 
     return program.run(options, serve)
 

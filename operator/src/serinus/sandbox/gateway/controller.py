@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from serinus.sandbox import clock, discovery
@@ -39,7 +40,7 @@ class Gateway:
         self._envoy = Envoy(folder)
         self._dirty = asyncio.Event()
 
-    async def run(self) -> None:
+    async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled; raises PartError if Envoy ends."""
         await wait_until_serving(self._client, seconds=30)
         slices = await discovery.as_served(self._client, ENDPOINT_SLICES)
@@ -63,7 +64,7 @@ class Gateway:
                     await informer.synced.wait()
                     informer.on_change(self._changed)
                 self._dirty.set()
-                await self._serve()
+                await self._serve(ready)
         finally:
             await self._envoy.stop()
 
@@ -71,7 +72,8 @@ class Gateway:
         del before, after
         self._dirty.set()
 
-    async def _serve(self) -> None:
+    async def _serve(self, ready: Callable[[], None]) -> None:
+        told = False
         while True:
             await self._dirty.wait()
             await asyncio.sleep(GATHER)
@@ -79,6 +81,9 @@ class Gateway:
             try:
                 await self._ensure_class()
                 await self._once()
+                if not told:
+                    ready()
+                    told = True
             except (ApiError, ApiUnreachableError, RejectedError) as error:
                 log.warning("%s; trying again", error)
                 self._dirty.set()

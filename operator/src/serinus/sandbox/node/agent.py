@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from serinus.sandbox import clock
 from serinus.sandbox.client import ApiError, ApiUnreachableError, KubeClient, wait_until_serving
 from serinus.sandbox.events import Recorder
 from serinus.sandbox.informer import Informer
+from serinus.sandbox.node import targets
 from serinus.sandbox.node.addresses import KUBELET_PORT, AddressRange
 from serinus.sandbox.node.process import kill_leftovers
 from serinus.sandbox.node.worker import PodWorker
@@ -34,6 +36,7 @@ class NodeSettings:
     name: str
     folder: Path
     seed: str
+    targets: Path | None = None  # written for Prometheus
 
 
 class Node:
@@ -45,7 +48,7 @@ class Node:
         self._workers: dict[str, PodWorker] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
+    async def run(self, ready: Callable[[], None]) -> None:
         """Serve until cancelled; pods' processes end with it."""
         await wait_until_serving(self._client, seconds=30)
         folder = self._settings.folder / "pods"
@@ -56,7 +59,7 @@ class Node:
         self._addresses = AddressRange.take(self._settings.seed)
         self._events = Recorder(self._client, "sandbox-node")
         selector = f"spec.nodeName={self._settings.name}"
-        pods = Informer(self._client, PODS, field_selector=selector)
+        pods = self._pods = Informer(self._client, PODS, field_selector=selector)
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         try:
             async with (
@@ -69,11 +72,15 @@ class Node:
                 group.create_task(pods.run())
                 await pods.synced.wait()
                 pods.on_change(self._changed)
-                group.create_task(self._register())
+                if self._settings.targets is not None:
+                    targets.write(self._settings.targets, pods.all())
+                await self._register(ready)
         finally:
             self._addresses.close()
 
     def _changed(self, before: Object | None, after: Object | None) -> None:
+        if self._settings.targets is not None:
+            targets.write(self._settings.targets, self._pods.all())
         if before is not None and (after is None or uid_of(after) != uid_of(before)):
             worker = self._workers.get(uid_of(before))
             if worker is not None:
@@ -98,10 +105,14 @@ class Node:
         task = self._group.create_task(worker.run())
         task.add_done_callback(lambda _: self._workers.pop(uid, None))
 
-    async def _register(self) -> None:
+    async def _register(self, ready: Callable[[], None]) -> None:
+        told = False
         while True:
             try:
                 await self._heartbeat()
+                if not told:
+                    ready()
+                    told = True
                 await asyncio.sleep(HEARTBEAT)
             except (ApiError, ApiUnreachableError) as error:
                 log.warning("node %s: %s", self._settings.name, error)

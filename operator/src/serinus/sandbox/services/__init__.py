@@ -1,0 +1,1 @@
+"""Programs that are not the sandbox's own: Prometheus, MLflow, the operator."""
