@@ -41,10 +41,7 @@ class V2Codec:
         if not isinstance(document, dict):
             raise MalformedRequest("the body must be an object")
         wanted = _requested_outputs(document)
-        params = document.get("parameters")
-        if params is not None and not isinstance(params, dict):
-            raise MalformedRequest("parameters must be an object")
-        prediction = model.predict(_payload(document, model), params)
+        prediction = model.predict(_payload(document, model), _parameters(document))
         outputs = list(_outputs(prediction.values, model))
         if wanted is not None:
             by_name = {output["name"]: output for output in outputs}
@@ -130,7 +127,7 @@ def _read_tensor(tensor: Any, number: int) -> tuple[str, npt.NDArray[Any]]:
     if not isinstance(tensor, dict) or not isinstance(tensor.get("name"), str):
         raise MalformedRequest(f"inputs[{number}] must be an object with a name")
     name = tensor["name"]
-    if "data" not in tensor and "binary_data_size" in (tensor.get("parameters") or {}):
+    if "data" not in tensor and "binary_data_size" in _parameters(tensor):
         raise MalformedRequest(f"input {name!r}: the binary tensor extension is not supported")
     shape, datatype, data = tensor.get("shape"), tensor.get("datatype"), tensor.get("data")
     if not isinstance(data, list):
@@ -150,6 +147,16 @@ def _read_tensor(tensor: Any, number: int) -> tuple[str, npt.NDArray[Any]]:
             f"has {len(flat)} values, but shape {shape} means {expected}", field=name
         )
     return name, _to_array(flat, datatype, name).reshape(shape)
+
+
+def _parameters(node: Mapping[str, Any]) -> dict[str, Any]:
+    """The optional parameters of a request, of an input or of an output."""
+    parameters = node.get("parameters")
+    if parameters is None:
+        return {}
+    if not isinstance(parameters, dict):
+        raise MalformedRequest("parameters must be an object")
+    return parameters
 
 
 def _flatten(data: list[Any], name: str) -> list[Any]:
@@ -183,7 +190,7 @@ def _requested_outputs(document: Mapping[str, Any]) -> list[str] | None:
     for number, output in enumerate(outputs):
         if not isinstance(output, dict) or not isinstance(output.get("name"), str):
             raise MalformedRequest(f"outputs[{number}] must be an object with a name")
-        if (output.get("parameters") or {}).get("binary_data"):
+        if _parameters(output).get("binary_data"):
             raise MalformedRequest("the binary tensor extension is not supported")
         names.append(output["name"])
     return names or None
