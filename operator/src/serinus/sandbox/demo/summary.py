@@ -30,7 +30,6 @@ class Place:
     """Where the sandbox is, for people who want to look."""
 
     sandbox: str
-    state_dir: Path
     kubeconfig: Path
     gateway_url: str
     mlflow_url: str
