@@ -40,7 +40,9 @@ def test_verify_notices_a_changed_and_a_stray_file(tmp_path: Path) -> None:
 
 def test_imports_keep_to_their_layers() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
-    done = subprocess.run([linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
@@ -52,8 +54,12 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SAMPLES = sorted((ROOT / "manifests/samples").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("path", [*DOCUMENTS, *SAMPLES], ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_every_model_deployment_in_the_documentation_is_valid_and_has_no_unknown_field(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path", [*DOCUMENTS, *SAMPLES], ids=lambda p: p.relative_to(ROOT).as_posix()
+)
+def test_every_model_deployment_in_the_documentation_is_valid_and_has_no_unknown_field(
+    path: Path,
+) -> None:
     text = path.read_text()
     for block in yaml_blocks(text) if path.suffix == ".md" else [text]:
         for item in yaml.safe_load_all(block):
@@ -80,7 +86,9 @@ def unknown(given: object, known: object, path: str = "spec") -> list[str]:
 def test_the_version_is_the_newest_of_the_changelog() -> None:
     headings = re.findall(r"^## \[([^\]]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] in {"Unreleased", __version__}
-    assert __version__ in {headings[0], headings[1] if len(headings) > 1 else ""} or headings == ["Unreleased"]
+    assert __version__ in {headings[0], headings[1] if len(headings) > 1 else ""} or headings == [
+        "Unreleased"
+    ]
 
 
 def test_constraints_hold_no_address() -> None:

@@ -83,8 +83,10 @@ def _problem(facts: Facts) -> tuple[str, str] | None:
     if facts.spec.traffic.gateway is None and facts.seen.defaults.gateway is None:
         return (
             "NoGateway",
-            ("spec.traffic.gateway is not set and the operator has no default Gateway: "
-            "set one of them (SERINUS_DEFAULT_GATEWAY=namespace/name)"),
+            (
+                "spec.traffic.gateway is not set and the operator has no default Gateway: "
+                "set one of them (SERINUS_DEFAULT_GATEWAY=namespace/name)"
+            ),
         )
     return None
 

@@ -57,6 +57,8 @@ def phase(facts: Facts) -> Phase:
             facts.now - status.stable_since >= facts.spec.rollout.progress_deadline
         )
         return Phase.FAILED if late else Phase.INITIALIZING
+    if not status.stable.observed_weight and not status.history:
+        return Phase.INITIALIZING  # the router has not confirmed the first route yet
     if rollout is not None:
         if rollout.stage is Stage.PAUSED:
             return Phase.PAUSED
