@@ -28,9 +28,10 @@ from serinus_server.service.inference import Inference
 from serinus_server.service.lifecycle import Event, Lifecycle, State
 from serinus_server.service.limiter import Limiter
 from serinus_server.service.loading import Loader, Source, warm_up
-from serinus_server.service.model import Identity, ServedModel, Stopwatch
+from serinus_server.service.model import Identity, ServedModel
 from serinus_server.settings import Settings
 from serinus_server.telemetry.metrics import Metrics
+from serinus_server.telemetry.stopwatch import Stopwatch
 
 _log = structlog.stdlib.get_logger(__name__)
 

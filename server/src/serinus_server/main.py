@@ -40,8 +40,10 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
 
 
 def _run(settings: Settings) -> int:
-    # MLflow's log lines go through our handler instead of one of its own.
+    # MLflow's log lines go through our handler instead of one of its own, and it tells nobody
+    # outside what is done here.
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     import structlog
 
     from serinus_server.telemetry.logs import configure_logs

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import time
 from dataclasses import dataclass
 
 import structlog
@@ -20,6 +19,7 @@ from serinus_server.protocols.status import STATUS
 from serinus_server.service.inference import Inference
 from serinus_server.service.model import Identity
 from serinus_server.telemetry.metrics import RequestSeries
+from serinus_server.telemetry.stopwatch import Stopwatch
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -60,7 +60,7 @@ class PredictionEndpoint:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin = time.perf_counter()
+        watch = Stopwatch.start()
         status = 500
         headers = self._headers
         try:
@@ -87,7 +87,7 @@ class PredictionEndpoint:
             )
             await send({"type": "http.response.body", "body": body})
         finally:
-            self._series.observe(status, time.perf_counter() - begin)
+            self._series.observe(status, watch.seconds)
 
     async def _answer(self, scope: Scope, receive: Receive) -> bytes:
         deadline = asyncio.get_running_loop().time() + self._limits.timeout

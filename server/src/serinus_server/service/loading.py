@@ -13,8 +13,8 @@ from serinus_server.artifacts.fetch import fetch
 from serinus_server.artifacts.folder import digest
 from serinus_server.errors import DigestMismatch, RequestError, WarmupFailed
 from serinus_server.runtimes.base import Runtime
-from serinus_server.service.model import Stopwatch
 from serinus_server.telemetry.metrics import Metrics
+from serinus_server.telemetry.stopwatch import Stopwatch
 
 _log = structlog.stdlib.get_logger(__name__)
 

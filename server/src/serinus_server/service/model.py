@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,18 +65,3 @@ class ServedModel:
             raise PredictionFailed(error_id) from error
         self._observe_rows(rows)
         return Prediction(values, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Stopwatch:
-    """Seconds since it was made."""
-
-    begin: float
-
-    @classmethod
-    def start(cls) -> Stopwatch:
-        return cls(time.perf_counter())
-
-    @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.begin
