@@ -105,7 +105,12 @@ def _slice(service: Object, ports: list[Object], members: list[Object]) -> Objec
         "metadata": {
             "name": f"{name_of(service)[:57]}-{suffix}",
             "namespace": namespace_of(service),
-            "labels": {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER},
+            # A Service's slices have its labels; people and operators select by them.
+            "labels": {
+                **labels_of(service),
+                SERVICE_NAME: name_of(service),
+                MANAGED_BY: MANAGER,
+            },
             "ownerReferences": [owner_reference(service, SERVICES)],
         },
         "addressType": "IPv4",

@@ -83,15 +83,20 @@ class Network:
     async def _write(self, body: Object) -> None:
         key = key_of(body)
         cache, old = self._slices, self._slices.get(*key)
-        change = {field: body[field] for field in ("endpoints", "ports")}
         if old is None:
             answer = await self._client.create(cache.resource, body)
-        elif same(old, change) or self._written.get(key) == (_version(old), change):
-            return
         else:
+            labels, before = labels_of(body), labels_of(old)
+            content = {"endpoints": body["endpoints"], "ports": body["ports"]}
+            if before == labels and same(old, content):
+                return
+            if self._written.get(key) == (_version(old), body):
+                return
+            gone = dict.fromkeys(before.keys() - labels.keys())
+            change = {"metadata": {"labels": labels | gone}, **content}
             answer = await self._client.merge(cache.resource, key[1], key[0], change)
         # An older server drops conditions that it does not know: what it kept is no difference.
-        self._written[key] = (_version(answer), change)
+        self._written[key] = (_version(answer), body)
         cache.written(answer)
 
 
