@@ -46,6 +46,8 @@ class ApiError(Exception):
             "reason": self.reason,
             "code": self.code,
         }
+        if not self.reason:
+            del status["reason"]
         if self.details is not None:
             status["details"] = self.details
         return status
@@ -129,6 +131,25 @@ def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
         f"accepted media types include: {', '.join(accepted)}"
     )
     return ApiError(415, "UnsupportedMediaType", message)
+
+
+def not_supported(plural: str, group: str, verb: str) -> ApiError:
+    """The custom resource exists, the verb does not."""
+    message = f'{verb} is not supported on resources of kind "{qualified(plural, group)}"'
+    return ApiError(405, "MethodNotAllowed", message, _details("", group, plural))
+
+
+def invalid_option(kind: str, field: str, value: str, supported: Sequence[str]) -> ApiError:
+    """A request option (``kind`` is DeleteOptions, PatchOptions...) with a value nobody knows."""
+    choices = ", ".join(f'"{choice}"' for choice in supported)
+    message = f'Unsupported value: "{value}": supported values: {choices}'
+    return invalid(kind, "meta.k8s.io", "", [Cause(field, "FieldValueNotSupported", message)])
+
+
+def invalid_patch(patched: str, why: str) -> ApiError:
+    """The patch can be applied, its result cannot be read as an object of the kind."""
+    message = f"Invalid value: {patched!r}: {why}".replace("'", '"')
+    return invalid("", "", "", [Cause("patch", "FieldValueInvalid", message)])
 
 
 def expired(requested: int, oldest: int) -> ApiError:

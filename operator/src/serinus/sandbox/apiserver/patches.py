@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from serinus.sandbox.apiserver import schema as schemas
-from serinus.sandbox.apiserver.errors import ApiError, bad_request
+from serinus.sandbox.apiserver.errors import ApiError, bad_request, invalid_patch
 from serinus.sandbox.apiserver.schema import Schema, clone
 
 
@@ -13,11 +15,18 @@ def merge_patch(target: Any, patch: Any) -> Any:
     """Return ``target`` with an RFC 7386 merge patch applied.
 
     Raises:
-        ApiError: 400 when the patch is not an object.
+        ApiError: 422 when the patch is not an object.
     """
     if not isinstance(patch, dict):
-        raise bad_request("a merge patch is an object")
+        raise not_an_object(patch)
     return _merged(target, patch)
+
+
+def not_an_object(patch: Any) -> ApiError:
+    """The patch is JSON but no object."""
+    kind = {list: "array", str: "string", bool: "bool"}.get(type(patch), "number")
+    why = f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+    return invalid_patch(orjson.dumps(patch).decode(), why)
 
 
 def _merged(target: Any, patch: Any) -> Any:
@@ -140,7 +149,17 @@ def _operate(document: Any, name: str, path: str, operation: dict[str, Any]) -> 
 
 
 def strategic_merge(target: Any, patch: Any, schema: Schema) -> Any:
-    """Return ``target`` with a strategic merge patch applied, lists merged as the schema says."""
+    """Return ``target`` with a strategic merge patch applied, lists merged as the schema says.
+
+    Raises:
+        ApiError: 422 when the patch is not an object, 400 when it misses a merge key.
+    """
+    if not isinstance(patch, dict):
+        raise not_an_object(patch)
+    return _strategic(target, patch, schema)
+
+
+def _strategic(target: Any, patch: Any, schema: Schema) -> Any:
     if not isinstance(patch, dict):
         return patch
     directive = patch.get("$patch")
@@ -162,9 +181,10 @@ def strategic_merge(target: Any, patch: Any, schema: Schema) -> Any:
         if value is None:
             result.pop(name, None)
         elif isinstance(value, list):
-            result[name] = _merge_list(result.get(name), value, inner)
+            order = _element_order(patch, name, inner)
+            result[name] = _merge_list(result.get(name), value, inner, order)
         else:
-            result[name] = strategic_merge(result.get(name), value, inner)
+            result[name] = _strategic(result.get(name), value, inner)
     return result
 
 
@@ -180,7 +200,15 @@ def _merge_key(schema: Schema) -> str | None:
     return key
 
 
-def _merge_list(target: Any, patch: list[Any], schema: Schema) -> list[Any]:
+def _element_order(patch: dict[str, Any], name: str, schema: Schema) -> list[Any] | None:
+    given = patch.get(f"$setElementOrder/{name}")
+    key = _merge_key(schema)
+    return [item[key] for item in given] if given and key else given
+
+
+def _merge_list(
+    target: Any, patch: list[Any], schema: Schema, order: list[Any] | None
+) -> list[Any]:
     if "merge" not in schema.get("x-kubernetes-patch-strategy", "").split(","):
         return _without_directives(patch)
     current = list(target or [])
@@ -190,17 +218,33 @@ def _merge_list(target: Any, patch: list[Any], schema: Schema) -> list[Any]:
     if any(isinstance(item, dict) and item.get("$patch") == "replace" for item in patch):
         return [item for item in patch if item.get("$patch") != "replace"]
     inner = schemas.items(schema)
+    live = {item.get(key): item for item in current}
+    patched: dict[Any, Any] = {}
+    deleted = set()
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise bad_request(f"map: {item} does not contain declared merge key: {key}")
-        position = next((i for i, have in enumerate(current) if have.get(key) == item[key]), None)
         if item.get("$patch") == "delete":
-            current = [have for have in current if have.get(key) != item[key]]
-        elif position is None:
-            current.append(strategic_merge({}, item, inner))
+            deleted.add(item[key])
         else:
-            current[position] = strategic_merge(current[position], item, inner)
-    return current
+            patched[item[key]] = _strategic(live.get(item[key]), item, inner)
+    untouched = [name for name in live if name not in patched and name not in deleted]
+    wanted = [name for name in order or () if name in patched]
+    changed = [*wanted, *(name for name in patched if name not in wanted)]
+    items = {**live, **patched}
+    return [items[name] for name in _interleaved(untouched, changed, list(live))]
+
+
+def _interleaved(untouched: list[Any], changed: list[Any], live: list[Any]) -> list[Any]:
+    """Merge two orders: what the patch does not name goes first only where it stood before."""
+    rank = {name: index for index, name in enumerate(live)}
+    result: list[Any] = []
+    rest = list(untouched)
+    for name in changed:
+        while rest and name in rank and rank[rest[0]] < rank[name]:
+            result.append(rest.pop(0))
+        result.append(name)
+    return result + rest
 
 
 def _without_directives(patch: list[Any]) -> list[Any]:

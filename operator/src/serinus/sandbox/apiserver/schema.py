@@ -168,9 +168,9 @@ def apply_defaults(value: Any, schema: Schema) -> None:
     if isinstance(value, dict):
         for name, declared in (schema.get("properties") or _EMPTY).items():
             inner = resolve(declared)
-            if "default" in inner:
-                if value.get(name) is None and not (name in value and inner.get("nullable")):
-                    value[name] = clone(inner["default"])
+            given_null = name in value and bool(inner.get("nullable"))
+            if "default" in inner and value.get(name) is None and not given_null:
+                value[name] = clone(inner["default"])
             if name in value:
                 apply_defaults(value[name], inner)
         additional = schema.get("additionalProperties")

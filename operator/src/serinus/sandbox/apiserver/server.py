@@ -81,11 +81,16 @@ class ApiServer:
             review = await wire.read_object(request)
             return wire.json_response(self._reviews.answer(user, info, review), 201)
         resource = self.registry.get(info.group, info.version, info.plural)
+        if resource is None and not self._serves(info):
+            return _page_not_found()
         if resource is None or (info.namespace and not _may_be_namespaced(info, resource)):
             raise errors.no_such_path()
         if info.subresource not in ("", "status"):
             return await self._subresources.find(info, resource)(request, info, resource)
         return await self._on_object(request, user, info, resource)
+
+    def _serves(self, info: RequestInfo) -> bool:
+        return info.version in self.registry.group_versions().get(info.group, ())
 
     def _authenticate(self, request: web.Request) -> User:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -116,9 +121,10 @@ class ApiServer:
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed()
         allowed = {"get", "update", "patch"} if info.subresource else set(self._handlers.by_verb)
-        if info.verb not in allowed or (info.name and info.verb == "create"):
-            raise errors.method_not_allowed()
-        if not info.name and info.verb in ("update", "patch"):
+        misplaced = bool(info.name) == (info.verb == "create")
+        if info.verb not in allowed or (misplaced and info.verb in ("create", "update", "patch")):
+            if resource.custom:
+                raise errors.not_supported(resource.plural, resource.group, info.verb)
             raise errors.method_not_allowed()
         if info.verb == "patch" and request.content_type == wire.APPLY:
             namespace = namespace_of(info, resource)
@@ -136,7 +142,7 @@ class ApiServer:
             return web.Response(body=openapi.legacy_proto(), content_type=_V2_PROTO)
         document = self._document(parts)
         if document is None:
-            raise errors.no_such_path()
+            return _page_not_found()
         return wire.json_response(document)
 
     def _document(self, parts: list[str]) -> dict[str, Any] | None:
@@ -155,16 +161,28 @@ class ApiServer:
                 return discovery.group(self.registry, group)
             case ["apis", group, version]:
                 return discovery.resource_list(self.registry, group, version)
-            case ["openapi", "v2"]:
+            case ["openapi", *rest]:
+                return self._openapi(rest)
+            case _:
+                return None
+
+    def _openapi(self, parts: list[str]) -> dict[str, Any] | None:
+        match parts:
+            case ["v2"]:
                 return openapi.legacy_json()
-            case ["openapi", "v3"]:
+            case ["v3"]:
                 return openapi.index(self.registry)
-            case ["openapi", "v3", "api", version]:
+            case ["v3", "api", version]:
                 return openapi.document(self.registry, "", version)
-            case ["openapi", "v3", "apis", group, version]:
+            case ["v3", "apis", group, version]:
                 return openapi.document(self.registry, group, version)
             case _:
                 return None
+
+
+def _page_not_found() -> web.Response:
+    """Paths outside of every served group get no Status, here as in the real server."""
+    return web.Response(status=404, text="404 page not found\n")
 
 
 def _refusal(error: ApiError) -> web.Response:

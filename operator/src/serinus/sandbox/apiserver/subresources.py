@@ -156,30 +156,30 @@ class Subresources:
             raise errors.bad_request(f"the log of pod {info.name} is not there: {path}")
         tail = request.query.get("tailLines")
         limit = request.query.get("limitBytes")
-        content = await asyncio.to_thread(_read_tail, path, int(tail) if tail else None)
+        lines = int(tail) if tail and tail.isdigit() else None
+        content, position = await asyncio.to_thread(_read_tail, path, lines)
         if not wire.is_true(request, "follow"):
             return web.Response(
                 body=content[: int(limit)] if limit else content, content_type="text/plain"
             )
-        return await self._follow(request, info, resource, path, content)
+        return await self._follow(request, info, path, content, position)
 
     async def _follow(
         self,
         request: web.Request,
         info: RequestInfo,
-        resource: Resource,
         path: Path,
         content: bytes,
+        position: int,
     ) -> web.StreamResponse:
         """Send what is there and what is appended until the pod ends."""
         response = web.StreamResponse(headers={"Content-Type": "text/plain"})
         await response.prepare(request)
-        position = path.stat().st_size
         try:
             await response.write(content)
             ended = False
             while not ended:
-                pod = self._verbs.store.get(resource.key, info.namespace, info.name)
+                pod = self._verbs.store.get(_PODS, info.namespace, info.name)
                 phase = ((pod or {}).get("status") or {}).get("phase")
                 ended = pod is None or phase in ("Succeeded", "Failed")
                 chunk = await asyncio.to_thread(_read_from, path, position)
@@ -229,11 +229,13 @@ def _log_path(pod: Object, container: str) -> Path:
     return Path(where)
 
 
-def _read_tail(path: Path, lines: int | None) -> bytes:
+def _read_tail(path: Path, lines: int | None) -> tuple[bytes, int]:
+    """Return the last lines (None: all) and the position after them."""
     content = path.read_bytes()
-    if lines is None:
-        return content
-    return b"".join(content.splitlines(keepends=True)[-lines:]) if lines else b""
+    size = len(content)
+    if lines is not None:
+        content = b"".join(content.splitlines(keepends=True)[-lines:]) if lines else b""
+    return content, size
 
 
 def _read_from(path: Path, position: int) -> bytes:

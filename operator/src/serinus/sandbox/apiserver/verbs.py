@@ -12,7 +12,7 @@ from typing import Any
 from serinus.sandbox.apiserver import apply, errors, kinds, names, patches, validation
 from serinus.sandbox.apiserver import schema as schemas
 from serinus.sandbox.apiserver.apply import Manager
-from serinus.sandbox.apiserver.errors import Cause
+from serinus.sandbox.apiserver.errors import ApiError, Cause
 from serinus.sandbox.apiserver.resources import CRD_GROUP, Resource
 from serinus.sandbox.apiserver.schema import clone
 from serinus.sandbox.apiserver.store import Object, Store
@@ -84,7 +84,8 @@ class Verbs:
         obj = self._decode(resource, body, write)
         metadata = obj["metadata"]
         if metadata.get("resourceVersion"):
-            raise errors.bad_request("resourceVersion should not be set on objects to be created")
+            message = "resourceVersion should not be set on objects to be created"
+            raise ApiError(500, "", message)  # what the real server says
         self._check_namespace(resource, namespace, metadata)
         return self._create(resource, namespace, obj, write)
 
@@ -132,10 +133,7 @@ class Verbs:
         obj = self._decode(resource, body, write)
         metadata = obj["metadata"]
         if metadata.get("name", name) != name:
-            raise errors.bad_request(
-                f"the name of the object ({metadata['name']}) does not match the name on the URL"
-                f" ({name})"
-            )
+            raise _other_name(metadata["name"], name)
         metadata["name"] = name
         self._check_namespace(resource, namespace, metadata)
         if not metadata.get("resourceVersion"):
@@ -143,7 +141,7 @@ class Verbs:
             if strict and write.subresource != "scale":
                 why = "Invalid value: 0x0: must be specified for an update"
                 cause = Cause("metadata.resourceVersion", "FieldValueInvalid", why)
-                raise errors.invalid(resource.kind, resource.group, name, [cause])
+                raise errors.invalid(resource.plural, resource.group, name, [cause])
         return self._replace(resource, live, obj, write)
 
     def patch(
@@ -157,13 +155,13 @@ class Verbs:
         """Replace an object by ``change`` of it (a patch) and return it."""
         live = self.get(resource, namespace, name)
         patched = change(live)
-        if not isinstance(patched, dict) or not isinstance(patched.get("metadata", {}), dict):
-            raise errors.bad_request("the patched document is not an object")
-        obj = self._decode(resource, patched, write)
+        try:
+            obj = self._decode(resource, patched, write)
+        except ApiError as error:
+            raise errors.invalid_patch(validation.shown(patched), error.message) from None
         if obj["metadata"].get("name") != name:
-            cause = Cause("metadata.name", "FieldValueInvalid", "Invalid value: field is immutable")
-            raise errors.invalid(resource.kind, resource.group, name, [cause])
-        obj["metadata"]["namespace"] = live["metadata"].get("namespace")
+            raise _other_name(obj["metadata"].get("name", ""), name)
+        self._check_namespace(resource, namespace, obj["metadata"])
         return self._replace(resource, live, obj, write)
 
     def apply(
@@ -174,10 +172,7 @@ class Verbs:
             raise errors.bad_request("metadata.managedFields must be nil")
         config = self._decode(resource, body, write)
         if config["metadata"].setdefault("name", name) != name:
-            raise errors.bad_request(
-                f"the name of the object ({config['metadata']['name']}) does not match the name on"
-                f" the URL ({name})"
-            )
+            raise _other_name(config["metadata"]["name"], name)
         self._check_namespace(resource, namespace, config["metadata"])
         stored = self.store.get(resource.key, namespace, name)
         live = self.present(resource, stored) if stored else None
@@ -211,6 +206,7 @@ class Verbs:
     ) -> Object:
         metadata, before = obj["metadata"], live["metadata"]
         self._check_preconditions(resource, live, metadata)
+        stated = metadata.get("managedFields") if write.subresource == "" else None
         self._keep_what_this_endpoint_ignores(resource, live, obj, write.subresource)
         metadata = obj["metadata"]
         for kept in (
@@ -226,13 +222,17 @@ class Verbs:
         if _content(obj, resource) != _content(live, resource) and "generation" in before:
             metadata["generation"] = before["generation"] + 1
         self._validate(resource, live, obj)
-        self._record(resource, live, obj, write, managers)
+        if managers is None and stated and stated != before.get("managedFields"):
+            self._restate_managers(resource, live, obj, stated, write)
+        else:
+            self._record(resource, live, obj, write, managers)
         if _same(live, obj):
             return live
         if write.dry_run:
             return obj
         if "deletionTimestamp" in metadata and self._may_go(resource, obj):
-            return self.store.remove(resource.key, metadata.get("namespace", ""), metadata["name"])
+            self.store.remove(resource.key, metadata.get("namespace", ""), metadata["name"])
+            return obj
         return self.store.put(resource.key, obj)
 
     # Deleting
@@ -250,11 +250,12 @@ class Verbs:
             metadata["finalizers"] = finalizers
         grace = self._grace(resource, live, options)
         held = bool(finalizers) or self._holds_contents(resource, live)
+        self._mark_deleted(resource, obj, grace)
         if grace == 0 and not held:
             if not options.dry_run:
-                obj = self.store.remove(resource.key, namespace, name)
+                last = self.store.remove(resource.key, namespace, name)
+                metadata["resourceVersion"] = last["metadata"]["resourceVersion"]
             return obj, True
-        self._mark_deleted(resource, obj, grace)
         if not options.dry_run and not _same(live, obj):
             obj = self.store.put(resource.key, obj)
         return obj, False
@@ -312,16 +313,17 @@ class Verbs:
         resource: Resource, live: Object, options: DeleteOptions
     ) -> None:
         metadata = live["metadata"]
-        for label, wanted, have in (
-            ("UID", options.uid, metadata["uid"]),
-            ("ResourceVersion", options.resource_version, metadata["resourceVersion"]),
+        revision = metadata["resourceVersion"]
+        for label, wanted, have, since in (
+            ("UID", options.uid, metadata["uid"], "deleted and then recreated"),
+            ("ResourceVersion", options.resource_version, revision, "modified"),
         ):
             if wanted is not None and wanted != have:
                 why = (
-                    f"Precondition failed: {label} in precondition: {wanted}, "
-                    f"{label} in object meta: {have}"
+                    f"the {label} in the precondition ({wanted}) does not match the {label} in"
+                    f" record ({have}). The object might have been {since}"
                 )
-                raise errors.conflict(resource.plural, resource.group, metadata["name"], why)
+                raise errors.conflict(resource.kind, resource.group, metadata["name"], why)
 
     # Steps shared by the verbs
 
@@ -329,6 +331,7 @@ class Verbs:
         """Return a clean copy of the client's body: right kind, known fields, right types."""
         obj = clone(body)
         self._check_kind(resource, obj)
+        _drop_empty_metadata(obj)
         schema = schemas.schema_of(resource)
         label = f'{resource.kind} in version "{resource.version}" cannot be handled as a'
         if not isinstance(obj.setdefault("metadata", {}), dict):
@@ -455,6 +458,16 @@ class Verbs:
             write.manager, operation, resource.api_version, write.subresource, now, frozenset()
         )
 
+    def _restate_managers(
+        self, resource: Resource, live: Object, obj: Object, stated: list[Any], write: Write
+    ) -> None:
+        """The client rewrites managedFields itself, as kubectl does; ``[{}]`` clears them."""
+        if stated == [{}]:
+            obj["metadata"].pop("managedFields", None)
+            return
+        base = {**live, "metadata": {**live["metadata"], "managedFields": stated}}
+        self._record(resource, base, obj, write, None)
+
     def _record(
         self,
         resource: Resource,
@@ -470,6 +483,12 @@ class Verbs:
         actor = self._actor(resource, write, "Update")
         schema = schemas.schema_of(resource)
         obj["metadata"]["managedFields"] = apply.record_update(before, obj, actor, schema)
+
+
+def _other_name(given: str, wanted: str) -> ApiError:
+    return errors.bad_request(
+        f"the name of the object ({given}) does not match the name on the URL ({wanted})"
+    )
 
 
 def _reset_fields(resource: Resource, subresource: str, config: Object) -> frozenset[str]:
@@ -498,6 +517,14 @@ def _same(before: Object, after: Object) -> bool:
         for side in (left, right)
     ]
     return left == right and owners[0] == owners[1]
+
+
+def _drop_empty_metadata(obj: Object) -> None:
+    metadata = obj.get("metadata")
+    if isinstance(metadata, dict):
+        for name in ("labels", "annotations", "finalizers", "ownerReferences"):
+            if metadata.get(name) in ({}, []):
+                del metadata[name]
 
 
 def _drop_nulls(value: Any) -> None:

@@ -18,7 +18,8 @@ APPLY = "application/apply-patch+yaml"
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
 _YAML = "application/yaml"
 _ACCEPTED = ("application/json", _YAML, _PROTOBUF)
-_PROPAGATION = (None, "", "Background", "Foreground", "Orphan")
+_PROPAGATION = ("Foreground", "Background", "Orphan")
+_VALIDATION = ("Ignore", "Warn", "Strict")
 
 
 def json_response(body: Any, status: int = 200, warnings: list[str] | None = None) -> web.Response:
@@ -86,11 +87,12 @@ def write_options(request: web.Request, info: RequestInfo) -> Write:
         ApiError: 400 for values that do not exist.
     """
     query = request.query
+    kind = f"{info.verb.capitalize()}Options"
     if query.get("dryRun", "All") != "All":
-        raise errors.bad_request("dryRun can only be All")
+        raise errors.invalid_option(kind, "dryRun", query["dryRun"], ["All"])
     validation = query.get("fieldValidation") or "Warn"
-    if validation not in ("Strict", "Warn", "Ignore"):
-        raise errors.bad_request(f"fieldValidation cannot be {validation}")
+    if validation not in _VALIDATION:
+        raise errors.invalid_option(kind, "fieldValidation", validation, _VALIDATION)
     agent = request.headers.get("User-Agent", "unknown").partition("/")[0]
     return Write(
         manager=query.get("fieldManager") or agent,
@@ -113,8 +115,10 @@ async def delete_options(request: web.Request) -> DeleteOptions:
     query = request.query
     grace = given.get("gracePeriodSeconds", query.get("gracePeriodSeconds"))
     propagation = given.get("propagationPolicy", query.get("propagationPolicy"))
-    if propagation not in _PROPAGATION:
-        raise errors.bad_request(f"propagationPolicy cannot be {propagation}")
+    if propagation and propagation not in _PROPAGATION:
+        raise errors.invalid_option(
+            "DeleteOptions", "propagationPolicy", propagation, [*_PROPAGATION, "nil"]
+        )
     try:
         seconds = None if grace is None else int(grace)
     except ValueError:
