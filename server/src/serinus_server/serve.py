@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 
 from serinus_server.app import Application
+from serinus_server.connection import guarded_protocol
 from serinus_server.settings import Settings
 
 _log = structlog.stdlib.get_logger(__name__)
@@ -57,7 +58,8 @@ async def serve(settings: Settings, listener: socket.socket) -> str | None:
     server = _Server(
         uvicorn.Config(
             application.asgi,
-            http="httptools",
+            http=guarded_protocol(settings.request_timeout),
+            ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -1,0 +1,55 @@
+"""Connections that are held open for nothing are closed, and the others never notice."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from serinus_server import contract
+from serinus_server.connection import MAX_HEAD_BYTES
+
+
+def connect(server: Any) -> socket.socket:
+    parts = urlsplit(server.url)
+    return socket.create_connection((parts.hostname, parts.port), timeout=10)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    return received
+
+
+@pytest.fixture
+def server(start: Any) -> Any:
+    return start(SERINUS_REQUEST_TIMEOUT="0.5")
+
+
+def test_heads_must_come_soon_and_small_and_health_is_answered_meanwhile(server: Any) -> None:
+    slow = [connect(server) for _ in range(50)]
+    begin = time.monotonic()
+    for connection in slow:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\nx-slow: ")
+    assert server.status(contract.PATH_LIVE) == 200
+    for connection in slow:
+        assert read_to_end(connection).startswith(b"HTTP/1.1 400")
+        connection.close()
+    assert time.monotonic() - begin >= 0.5
+
+    with connect(server) as large:
+        large.sendall(b"GET /v2 HTTP/1.1\r\nx-large: " + b"a" * MAX_HEAD_BYTES)
+        assert read_to_end(large).startswith(b"HTTP/1.1 400")
+    assert server.status(contract.PATH_LIVE) == 200
+
+    # One connection, two requests, the second in pieces: as ordinary clients may do.
+    with connect(server) as good:
+        request = f"GET {contract.PATH_LIVE} HTTP/1.1\r\nhost: x\r\n\r\n".encode()
+        for pieces in ([request], [request[:9], request[9:20], request[20:]]):
+            for piece in pieces:
+                good.sendall(piece)
+            assert good.recv(65536).startswith(b"HTTP/1.1 200")
