@@ -84,9 +84,14 @@ def resolve(schema: Schema) -> Schema:
     reference = schema.get("$ref")
     if not isinstance(reference, str):
         return schema
-    beside = {key: value for key, value in schema.items() if key != "$ref"}
-    target = definitions()[reference.rsplit("/", 1)[1]]
-    return {**target, **beside} if beside else target
+    name = reference.rsplit("/", 1)[1]
+    beside = {key: value for key, value in schema.items() if key not in ("$ref", "x-proto")}
+    return _combined(name, orjson.dumps(beside)) if beside else definitions()[name]
+
+
+@functools.cache
+def _combined(name: str, beside: bytes) -> Schema:
+    return {**definitions()[name], **orjson.loads(beside)}
 
 
 def field(schema: Schema, name: str) -> Schema | None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from serinus.sandbox.apiserver import apply, errors, kinds, names, patches, validation
+from serinus.sandbox.apiserver import apply, cel, errors, kinds, names, patches, validation
 from serinus.sandbox.apiserver import schema as schemas
 from serinus.sandbox.apiserver.apply import Manager
 from serinus.sandbox.apiserver.errors import ApiError, Cause
@@ -409,7 +409,9 @@ class Verbs:
         if before is not None:
             causes += _check_new_finalizers(before["metadata"], metadata)
         if resource.custom:
-            causes += validation.validate(obj, schemas.schema_of(resource))
+            schema = schemas.schema_of(resource)
+            causes += validation.validate(obj, schema)
+            causes += cel.check_object(obj, before, schema, causes)
         else:
             causes += kinds.check_builtin(resource, obj)
             if before is not None:
