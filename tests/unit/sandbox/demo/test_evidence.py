@@ -19,7 +19,6 @@ from serinus.sandbox.demo.evidence import (
     Shift,
     missing,
     reaction,
-    refusals,
 )
 from serinus.sandbox.demo.summary import sentences, summary
 from serinus.sandbox.demo.traffic import Account, Answer, Outcome
@@ -168,11 +167,21 @@ def test_the_reaction_is_measured_by_the_operator_and_by_the_client(good: Eviden
 
 def test_a_refused_request_is_told_with_when_and_why(build: Build, good: Evidence) -> None:
     good.account.add(Answer(30.0, "", Outcome.REFUSED, 0.0), "ConnectionRefusedError: gone")
-    assert [problem.why for problem in refusals(good)] == ["ConnectionRefusedError: gone"]
     said = "\n".join(sentences(good, build.t0))
     assert "Refused requests: 1." in said
-    assert "ConnectionRefusedError: gone" in said
-    assert "after version 3 got 0 %" in said
+    assert "refused at " in said
+    assert "after version 3 got 0 %: ConnectionRefusedError: gone" in said
+
+
+def test_an_error_of_a_good_version_is_told_and_those_of_version_3_are_not(
+    build: Build, good: Evidence
+) -> None:
+    good.account.add(Answer(30.0, "2", Outcome.MODEL_ERROR, 0.0), "status 503: full")
+    good.account.add(Answer(30.0, "3", Outcome.MODEL_ERROR, 0.0), "status 500: as planned")
+    said = "\n".join(sentences(good, build.t0))
+    assert "version 2, model error at " in said
+    assert "status 503: full" in said
+    assert "as planned" not in said
 
 
 def test_the_summary_of_a_good_demo_has_the_numbers(good: Evidence) -> None:

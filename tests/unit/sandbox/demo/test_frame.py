@@ -101,14 +101,19 @@ def test_one_sentence_says_what_happens_now(build: Build, name: str) -> None:
     assert sentence(build.spec, status_of(build, parts)) == expected
 
 
-def test_a_row_takes_the_observed_weight_and_the_requested_one_only_without_it(
+def test_weights_are_the_observed_ones_or_as_long_as_one_is_unknown_the_requested(
     build: Build, scene: MakeScene
 ) -> None:
     status = build.status(stable=build.arm("1", 90, 100), canary=build.arm("2", 10))
     picture = frame(scene(status))
     assert picture.stable is not None
     assert picture.canary is not None
-    assert (picture.stable.weight, picture.canary.weight) == (100, 10)
+    assert (picture.stable.weight, picture.canary.weight, picture.canary_weight) == (90, 10, 10)
+
+    status = build.status(stable=build.arm("1", 90, 100), canary=build.arm("2", 10, 0))
+    picture = frame(scene(status))
+    assert picture.stable is not None
+    assert (picture.stable.weight, picture.canary_weight) == (100, 0)
 
 
 def test_numbers_over_the_bounds_are_marked(build: Build, scene: MakeScene) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import statistics
-import warnings
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import skops.io
 
 from serinus.sandbox.demo import models
 
@@ -23,7 +26,7 @@ def worse(data: models.DataSet) -> models.TrainedModel:
 @pytest.fixture(scope="module")
 def live(data: models.DataSet, worse: models.TrainedModel) -> list[models.Behaviour]:
     """What version 3 does with every live row."""
-    return models.behaviour(worse.pipeline, data.live)
+    return models.behaviour(worse.pipeline, data.live, at_once=2)
 
 
 def test_no_row_is_in_two_parts_of_the_data(data: models.DataSet) -> None:
@@ -78,13 +81,13 @@ def test_version_3_is_slow_exactly_on_rows_with_a_zero(
     usual = statistics.median(
         seen.seconds for seen, has_zero in zip(live, zero, strict=True) if not has_zero
     )
-    assert slow > 0.3
+    assert slow > 0.6
     assert usual < slow / 10
     assert 0.04 < sum(zero) / len(zero) < 0.15
 
 
 def test_some_slow_rows_are_answered(live: list[models.Behaviour]) -> None:
-    assert any(seen.seconds > 0.3 and seen.prediction is not None for seen in live)
+    assert any(seen.seconds > 0.6 and seen.prediction is not None for seen in live)
 
 
 def test_every_version_answers_the_typical_row_that_it_is_logged_with(
@@ -95,12 +98,19 @@ def test_every_version_answers_the_typical_row_that_it_is_logged_with(
         assert model.pipeline.predict(row)[0] in (0, 1)
 
 
-def test_version_3_comes_back_from_skops_with_the_types_that_it_names(
-    data: models.DataSet, worse: models.TrainedModel
+def test_version_3_loads_where_nobody_imported_its_trainer(
+    data: models.DataSet, worse: models.TrainedModel, tmp_path: Path
 ) -> None:
-    skops = pytest.importorskip("skops.io")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        again = skops.loads(skops.dumps(worse.pipeline), trusted=list(models.TRUSTED_TYPES))
+    """A model server trusts the types that the model names, and has not switched on experiments."""
+    skops.io.dump(worse.pipeline, tmp_path / "model.skops")
     row = models.typical_row(data.train)
-    assert again.predict(row)[0] == worse.pipeline.predict(row)[0]
+    row.to_csv(tmp_path / "row.csv", index=False)
+    program = (
+        "import sys, pandas, skops.io; folder, *trusted = sys.argv[1:];"
+        "model = skops.io.load(folder + '/model.skops', trusted=trusted);"
+        "print(model.predict(pandas.read_csv(folder + '/row.csv'))[0])"
+    )
+    command = [sys.executable, "-W", "error", "-c", program, str(tmp_path), *models.TRUSTED_TYPES]
+    result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert result.stderr == ""
+    assert result.stdout.strip() == str(worse.pipeline.predict(row)[0])

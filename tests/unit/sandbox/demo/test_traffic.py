@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from serinus.sandbox.demo.traffic import (
+    MAX_IN_FLIGHT,
     Account,
     Answer,
     Load,
@@ -70,7 +71,7 @@ def test_an_answer_is_judged_by_status_header_and_prediction(
 ) -> None:
     found, why = classify(status, version, content, EXPECTED)
     assert found is outcome
-    assert bool(why) == (outcome in (Outcome.WRONG, Outcome.REFUSED))
+    assert bool(why) == (outcome is not Outcome.OK)
 
 
 def test_totals_are_kept_by_version_and_outcome() -> None:
@@ -83,7 +84,8 @@ def test_totals_are_kept_by_version_and_outcome() -> None:
     assert account.total(outcome=Outcome.MODEL_ERROR) == account.total("2") == 1
     assert account.versions() == ["1", "2"]
     assert account.shares() == {"1": 2, "2": 1}
-    assert [problem.why for problem in account.problems] == ["no connection"]
+    assert [problem.outcome for problem in account.problems] == ["model error", "refused"]
+    assert account.problems[-1].why == "no connection"
 
 
 def test_recent_numbers_forget_what_is_older_than_the_window() -> None:
@@ -208,6 +210,35 @@ async def test_slow_answers_do_not_slow_the_load_down(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert account.total() >= 25, "requests in flight are awaited and counted at the end"
+
+
+async def test_a_stuck_server_gets_no_more_than_the_limit_and_nothing_counts_as_refused(
+    serve: Callable[[Handler], Awaitable[str]],
+) -> None:
+    release, crowded = asyncio.Event(), asyncio.Event()
+    waiting = most = 0
+
+    async def handler(request: web.Request) -> web.Response:
+        nonlocal waiting, most
+        waiting += 1
+        most = max(most, waiting)
+        if waiting == MAX_IN_FLIGHT:
+            crowded.set()
+        await release.wait()
+        waiting -= 1
+        return web.json_response({"predictions": [0]}, headers={"x-serinus-version": "1"})
+
+    url, account = await serve(handler), CountedAccount(MAX_IN_FLIGHT + 20)
+    task = asyncio.create_task(Load(url, "m", ROWS, account, rate=2000).run())
+    async with asyncio.timeout(20):
+        await crowded.wait()
+        release.set()
+        await account.full.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert most == MAX_IN_FLIGHT
+    assert account.total(outcome=Outcome.REFUSED) == 0
 
 
 async def test_nobody_listening_is_a_refused_request_with_its_reason() -> None:

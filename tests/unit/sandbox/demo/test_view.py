@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from serinus.api.status import Verdict
 from serinus.sandbox.demo.frame import Frame, Line, Scene, Tone, frame
 from serinus.sandbox.demo.traffic import Recent
 from serinus.sandbox.demo.view import changes, clock, milliseconds, percent, render
@@ -97,21 +98,18 @@ def test_plain_lines_say_everything_once_and_then_only_what_is_new(picture: Fram
     first = changes(None, picture)
     assert first[0] == "1:23  3 of 3: a model that only looks better"
     assert sum(LONG in line for line in first) == 12
-    assert any("Breach: errors: 25 %" in line for line in first)
-    assert any("canary version 3: 10 % of the requests" in line for line in first)
+    assert not any("Breach" in line for line in first), "the operator's Event tells of it"
+    assert any("version 3 at 10 %: 10 requests/s, errors 25 %" in line for line in first)
     assert changes(picture, picture) == []
     assert not any("\x1b" in line for line in first)
 
 
-def test_a_new_weight_is_a_plain_line_for_each_version(picture: Frame) -> None:
-    assert picture.canary is not None
-    after = replace(picture, canary_weight=30, canary=replace(picture.canary, weight=30))
+def test_a_new_verdict_is_a_plain_line_with_what_clients_see(build: Build, picture: Frame) -> None:
+    after = replace(picture, judged=(build.at(90), Verdict.HEALTHY))
     lines = changes(picture, after)
-    assert [line.split(":")[1].split("  ")[-1].strip() for line in lines] == [
-        "stable version 2",
-        "canary version 3",
-    ]
-    assert "30 %" in lines[1]
+    assert lines[0].startswith("1:23  ✓ Healthy: errors:")
+    assert "clients see version 2 at 90 %: 90 requests/s, errors 0 %, p99 12 ms" in lines[1]
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize(

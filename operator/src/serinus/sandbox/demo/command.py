@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shutil
 import signal
 import sys
@@ -45,7 +46,10 @@ class Options:
 def demo(
     name: Annotated[str, typer.Option("--name", help="Name of the demo's sandbox.")] = "demo",
     keep: Annotated[bool, typer.Option("--keep", help="Leave the sandbox up at the end.")] = False,
-    rate: Annotated[float, typer.Option(min=20, max=500, help="Requests per second.")] = 120,
+    rate: Annotated[
+        float | None,
+        typer.Option(min=20, max=500, help="Requests per second; default: by the machine's cores."),
+    ] = None,
 ) -> None:
     """Show a promotion and a rollback with real models under real requests."""
     # A terminal that cannot show a character gets another one, never a traceback.
@@ -54,12 +58,17 @@ def demo(
             stream.reconfigure(errors="replace")
     console = Console(highlight=False)
     try:
-        status = asyncio.run(_until_told(Options(name, keep, rate), console))
+        status = asyncio.run(_until_told(Options(name, keep, rate or default_rate()), console))
     except KeyboardInterrupt:
         status = INTERRUPTED
     if status == INTERRUPTED:
         console.print("\n  Stopped; nothing is left running.")
     raise typer.Exit(status)
+
+
+def default_rate() -> float:
+    """Requests per second that leave the machine room for the cluster: 60 on two cores."""
+    return min(30.0 * max(os.cpu_count() or 1, 2), 150.0)
 
 
 async def _until_told(options: Options, console: Console) -> int:
@@ -126,8 +135,12 @@ async def _play(sandbox: Sandbox, folder: Path, options: Options, console: Conso
 
 
 def _part(console: Console, part: str, what: str, seconds: float) -> None:
-    line = Text("  ✓ ", "green") if seconds else Text("  - ", "yellow")
-    line.append(f"{part:12}", "")
+    """One line when a part is ready, or goes without; waiting for it is told to logs only."""
+    ready = what in ("ready", "trained")
+    if not ready and seconds and console.is_terminal:
+        return
+    line = Text("  ✓ ", "green") if ready else Text("  · ", "yellow")
+    line.append(f"{part:12}")
     line.append(f" {what:8} {seconds:5.1f} s" if seconds else f" {what}", "dim")
     console.print(line)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from serinus.api.status import Failed
-from serinus.sandbox.demo.traffic import Account, Outcome, Problem
+from serinus.sandbox.demo.traffic import Account, Outcome
 
 FIRST, BETTER, WORSE = "1", "2", "3"
 
@@ -153,11 +153,6 @@ def reaction(evidence: Evidence) -> Reaction:
     first, last = account.first_bad(WORSE), account.last.get(WORSE)
     client = last - first if first is not None and last is not None else None
     return Reaction(operator, client)
-
-
-def refusals(evidence: Evidence) -> list[Problem]:
-    """The requests that no model server answered, the first of them with when and why."""
-    return [p for p in evidence.account.problems if p.outcome is Outcome.REFUSED]
 
 
 def _weights(readback: Readback) -> str:

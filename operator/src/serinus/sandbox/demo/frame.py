@@ -62,7 +62,7 @@ class ArmRow:
     role: str
     version: str
     ready: int
-    weight: int | None  # percent; None: the router has not confirmed one
+    weight: int | None  # percent
     recent: Recent
     errors_bad: bool  # over the bound, as the client sees it
     p99_bad: bool
@@ -97,6 +97,7 @@ class Frame:
     progress: Progress | None
     readings: tuple[Reading, ...]
     verdicts: tuple[Verdict, ...]
+    judged: tuple[datetime, Verdict] | None  # the latest slot that was decided
     story: tuple[tuple[timedelta, Line], ...]
     requests: int
     refused: int
@@ -112,7 +113,7 @@ def frame(scene: Scene) -> Frame:
         elapsed=scene.now - scene.began,
         act=scene.act,
         sentence=sentence(scene.spec, status),
-        canary_weight=_weight(status.canary) or 0,
+        canary_weight=_weight(status.canary, status) or 0,
         stable=_row("stable", status.stable, scene),
         canary=_row("canary", status.canary, scene),
         progress=progress(scene.spec, rollout, scene.now) if rollout else None,
@@ -121,6 +122,7 @@ def frame(scene: Scene) -> Frame:
             for metric in (judged.metrics if judged else ())
         ),
         verdicts=tuple(slot.verdict for slot in verdicts),
+        judged=(judged.at, judged.verdict) if judged else None,
         story=tuple((line.at - scene.began, line) for line in scene.story),
         requests=scene.requests,
         refused=scene.refused,
@@ -209,18 +211,21 @@ def _row(role: str, arm: Arm | None, scene: Scene) -> ArmRow | None:
         role=role,
         version=arm.resolved_version,
         ready=arm.ready_replicas,
-        weight=_weight(arm),
+        weight=_weight(arm, scene.status),
         recent=recent,
         errors_bad=_over(recent.error_rate, errors),
         p99_bad=_over(recent.p99, latency),
     )
 
 
-def _weight(arm: Arm | None) -> int | None:
-    """What the router does; while that is not known, what it was asked for."""
+def _weight(arm: Arm | None, status: ModelDeploymentStatus) -> int | None:
+    """What the router does; while it has not confirmed that of both, what it was asked for."""
     if arm is None:
         return None
-    return arm.observed_weight if arm.observed_weight is not None else arm.requested_weight
+    known = all(
+        one is None or one.observed_weight is not None for one in (status.stable, status.canary)
+    )
+    return arm.observed_weight if known else arm.requested_weight
 
 
 def _over(value: float | None, limit: float | None) -> bool:

@@ -20,8 +20,8 @@ NAMESPACE, NAME, HOSTNAME = "ml", "tumor", "tumor.example.com"
 MANAGER = "serinus-demo"
 
 # A weight that was written takes this long at most until the last request of before is answered:
-# the slowest rows of version 3 take half a second, several times that on a busy machine.
-IN_FLIGHT_SECONDS = 3.0
+# the slowest rows of version 3 take a second, several times that on a busy machine.
+IN_FLIGHT_SECONDS = 4.0
 WITNESS_SECONDS = 4.0  # how long is watched who answers after a promotion or a rollback
 FIRST_ANSWERS = 50
 
@@ -67,7 +67,7 @@ def model_deployment(version: str) -> Object:
                 "minRequests": 20,
                 "metrics": [
                     {"name": "errors", "type": "ErrorRate", "max": "0.01"},
-                    {"name": "latency", "type": "Latency", "quantile": "0.99", "max": "250ms"},
+                    {"name": "latency", "type": "Latency", "quantile": "0.99", "max": "500ms"},
                 ],
             },
         },

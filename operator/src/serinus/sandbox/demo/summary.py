@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -17,12 +18,11 @@ from serinus.sandbox.demo.evidence import (
     Evidence,
     missing,
     reaction,
-    refusals,
 )
-from serinus.sandbox.demo.traffic import Account, Outcome
+from serinus.sandbox.demo.traffic import Account, Outcome, Problem
 from serinus.sandbox.demo.training import Trained
 
-MAX_SHOWN = 3
+MAX_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +57,11 @@ def summary(
         head.append("✗ ", "red")
         head.append("The demo did not show what it is for:", "bold red")
     parts: list[RenderableType] = [head]
-    parts += [Text(f"    - {line}", "red") for line in lacking]
+    parts += [_indented(f"- {line}", "red") for line in lacking]
     if evidence.account.total():
         parts += [Text(""), _requests(evidence.account, trained)]
-    parts += [Text("")] + [Text(f"  {line}") for line in sentences(evidence, began)]
+    parts.append(Text(""))
+    parts += [_indented(line) for line in sentences(evidence, began)]
     return Group(*parts)
 
 
@@ -84,10 +85,9 @@ def sentences(evidence: Evidence, began: datetime) -> list[str]:
     if evidence.failed is not None:
         said.append(f"Why: {evidence.failed.message}")
     refused = evidence.account.total(outcome=Outcome.REFUSED)
-    said.append(f"Refused requests: {refused}. Wrong answers: {_wrong(evidence)}.")
-    for problem in refusals(evidence)[:MAX_SHOWN]:
-        after = (problem.at - began).total_seconds()
-        said.append(f"  refused at {after:.1f} s, {_near(evidence, problem.at)}: {problem.why}")
+    wrong = evidence.account.total(outcome=Outcome.WRONG)
+    said.append(f"Refused requests: {refused}. Wrong answers: {wrong}.")
+    said += [_problem(evidence, problem, began) for problem in _surprises(evidence)]
     return said
 
 
@@ -108,6 +108,11 @@ def places(place: Place) -> list[str]:
     if place.prometheus_url:
         lines.append(f"# metrics: {place.prometheus_url}")
     return [*lines, f"serinus sandbox down --name {place.sandbox}"]
+
+
+def _indented(line: str, style: str = "") -> Padding:
+    """A line whose continuation is indented as well."""
+    return Padding(Text(line, style), (0, 0, 0, 2), expand=False)
 
 
 def _requests(account: Account, trained: Sequence[Trained]) -> Table:
@@ -146,8 +151,19 @@ def _timeline(evidence: Evidence) -> str:
     return f"Version {BETTER}: {', '.join(steps)}." if steps else ""
 
 
-def _wrong(evidence: Evidence) -> int:
-    return evidence.account.total(outcome=Outcome.WRONG)
+def _surprises(evidence: Evidence) -> list[Problem]:
+    """The first failure of each kind that is not what version 3 is there to show."""
+    first: dict[tuple[str, Outcome, str], Problem] = {}
+    for problem in evidence.account.problems:
+        if (problem.version, problem.outcome) != (WORSE, Outcome.MODEL_ERROR):
+            first.setdefault((problem.version, problem.outcome, problem.why), problem)
+    return list(first.values())[:MAX_SHOWN]
+
+
+def _problem(evidence: Evidence, problem: Problem, began: datetime) -> str:
+    who = f"version {problem.version}, " if problem.version else ""
+    at = (problem.at - began).total_seconds()
+    return f"- {who}{problem.outcome} at {at:.1f} s, {_near(evidence, problem.at)}: {problem.why}"
 
 
 def _near(evidence: Evidence, at: datetime) -> str:

@@ -57,16 +57,13 @@ def changes(before: Frame | None, after: Frame) -> list[str]:
         for when, line in after.story
         if line not in known
     ]
-    new_verdict = after.verdicts and (
-        before is None or len(before.verdicts) != len(after.verdicts) or (
-            before.verdicts[-1] is not after.verdicts[-1]
-        )
-    )  # fmt: skip
-    if new_verdict and after.verdicts[-1] in (Verdict.HEALTHY, Verdict.BREACH):
-        readings = "; ".join(reading.text for reading in after.readings)
-        said.append(f"{stamp}  {MARKS[after.verdicts[-1]][0]} {after.verdicts[-1]}: {readings}")
-    if before is None or before.canary_weight != after.canary_weight:
-        said += [f"{stamp}    {_plain_arm(row)}" for row in (after.stable, after.canary) if row]
+    if after.judged is not None and (before is None or before.judged != after.judged):
+        _, verdict = after.judged
+        if verdict is not Verdict.BREACH:  # the operator's Event tells of that
+            readings = "; ".join(reading.text for reading in after.readings)
+            said.append(f"{stamp}  {MARKS[verdict][0]} {verdict}: {readings}")
+        clients = "; ".join(_plain_arm(row) for row in (after.stable, after.canary) if row)
+        said.append(f"{stamp}    clients see {clients}")
     return said
 
 
@@ -192,11 +189,10 @@ def _footer(frame: Frame, width: int) -> Text:
 
 
 def _plain_arm(row: ArmRow) -> str:
-    weight = "?" if row.weight is None else row.weight
+    weight = "" if row.weight is None else f" at {row.weight} %"
     return (
-        f"{row.role} version {row.version}: {weight} % of the requests, {row.ready} ready, "
-        f"{row.recent.per_second:.0f} requests/s, errors {percent(row.recent.error_rate)}, "
-        f"p99 {milliseconds(row.recent.p99)}"
+        f"version {row.version}{weight}: {row.recent.per_second:.0f} requests/s, "
+        f"errors {percent(row.recent.error_rate)}, p99 {milliseconds(row.recent.p99)}"
     )
 
 
