@@ -1,0 +1,153 @@
+"""A sandbox without operator and MLflow, one for each worker, and what the tests need in it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from serinus.sandbox.client import KubeClient
+from serinus.sandbox.cluster import Sandbox
+from serinus.sandbox.parts import Settings
+from serinus.sandbox.resources import (
+    DEPLOYMENTS,
+    HTTP_ROUTES,
+    NAMESPACES,
+    PODS,
+    SERVICES,
+)
+
+Object = dict[str, Any]
+STAND_IN = Path(__file__).parent / "stand_in.py"
+BARE = Settings(name="test", with_mlflow=False, with_prometheus=False, with_operator=False)
+
+
+@pytest.fixture(scope="session")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    made = Sandbox(BARE, folder=tmp_path_factory.mktemp("sandbox"))
+    asyncio.run(made.up())
+    yield made
+    asyncio.run(made.down())
+
+
+class World:
+    """One namespace of a sandbox."""
+
+    def __init__(self, sandbox: Sandbox, client: KubeClient, http: aiohttp.ClientSession) -> None:
+        self.sandbox = sandbox
+        self.client = client
+        self.http = http
+        self.namespace = f"t-{uuid4().hex[:8]}"
+
+    async def pod(self, name: str, container: Object, **spec: Any) -> None:
+        full = {"name": "c", "image": "serinus-server:test", **container}
+        meta = {"name": name, "namespace": self.namespace}
+        await self.client.create(PODS, {"metadata": meta, "spec": {"containers": [full], **spec}})
+
+    async def serve(self, name: str, replicas: int = 1, **container: Any) -> None:
+        """A Deployment of the stand-in server that answers ``name``, and its Service."""
+        labels = {"app": name}
+        full = {
+            "name": "c",
+            "image": "serinus-server:test",
+            "command": [sys.executable, str(STAND_IN), "8080"],
+            "env": [{"name": "NAME", "value": name}],
+            "ports": [{"name": "http", "containerPort": 8080}],
+            "readinessProbe": {"httpGet": {"port": "http"}, "periodSeconds": 1},
+            **container,
+        }
+        meta = {"name": name, "namespace": self.namespace}
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {"containers": [full], "terminationGracePeriodSeconds": 5},
+        }
+        spec = {"replicas": replicas, "selector": {"matchLabels": labels}, "template": template}
+        await self.client.create(DEPLOYMENTS, {"metadata": meta, "spec": spec})
+        ports = [{"name": "http", "port": 80, "targetPort": "http"}]
+        await self.client.create(
+            SERVICES, {"metadata": meta, "spec": {"selector": labels, "ports": ports}}
+        )
+
+    async def available(self, name: str, replicas: int = 1) -> None:
+        async def check() -> bool:
+            found = await self.client.get(DEPLOYMENTS, name, self.namespace)
+            status = found.get("status") or {}
+            return (
+                status.get("observedGeneration") == found["metadata"]["generation"]
+                and status.get("updatedReplicas") == replicas
+                and status.get("replicas") == replicas
+                and status.get("availableReplicas") == replicas
+            )
+
+        await eventually(check)
+
+    async def route(self, **weights: int) -> None:
+        """Route the namespace's own host, and wait until the gateway says that it does."""
+        references = [{"name": n, "port": 80, "weight": w} for n, w in weights.items()]
+        body = {
+            "metadata": {"name": "route", "namespace": self.namespace},
+            "spec": {
+                "parentRefs": [{"name": "public", "namespace": "infra"}],
+                "hostnames": [self.host],
+                "rules": [{"backendRefs": references}],
+            },
+        }
+        written = await self.client.apply(HTTP_ROUTES, body, "test")
+
+        async def check() -> bool:
+            found = await self.client.get(HTTP_ROUTES, "route", self.namespace)
+            parents = (found.get("status") or {}).get("parents") or []
+            generation = written["metadata"]["generation"]
+            return any(
+                c["observedGeneration"] == generation for p in parents for c in p["conditions"]
+            )
+
+        await eventually(check)
+
+    @property
+    def host(self) -> str:
+        return f"{self.namespace}.example.com"
+
+    async def ask(self, path: str = "/") -> tuple[int, str]:
+        """A request through the gateway: status and body."""
+        url = self.sandbox.gateway_url + path
+        async with self.http.get(url, headers={"Host": self.host}) as response:
+            return response.status, await response.text()
+
+    async def pods(self) -> list[Object]:
+        return list((await self.client.list(PODS, self.namespace)).items)
+
+    async def container(self, pod: str) -> Object:
+        """The status of a pod's first container; empty as long as there is none."""
+        found = await self.client.get(PODS, pod, self.namespace)
+        statuses = (found.get("status") or {}).get("containerStatuses") or [{}]
+        status: Object = statuses[0]
+        return status
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
+    """Wait until a condition holds; after ``seconds`` that is a failure."""
+    async with asyncio.timeout(seconds):
+        while True:
+            if await check():
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def world(sandbox: Sandbox) -> AsyncIterator[World]:
+    timeout = aiohttp.ClientTimeout(total=20)
+    async with (
+        KubeClient.from_kubeconfig(sandbox.kubeconfig) as client,
+        aiohttp.ClientSession(timeout=timeout) as http,
+    ):
+        made = World(sandbox, client, http)
+        await client.create(NAMESPACES, {"metadata": {"name": made.namespace}})
+        yield made
+        await client.delete(NAMESPACES, made.namespace)
