@@ -36,16 +36,17 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        was_in_head = self._in_head
         super().data_received(data)
-        if self._in_head:
+        if was_in_head and self._in_head:  # all of ``data`` belongs to the same head
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
-                self._refuse_head()
+                self._refuse_head("large")
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._head_timer = self.loop.call_later(self.head_timeout, self._refuse_head)
+        self._head_timer = self.loop.call_later(self.head_timeout, self._refuse_head, "slow")
 
     def on_headers_complete(self) -> None:
         self._end_head()
@@ -58,10 +59,10 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_timer.cancel()
             self._head_timer = None
 
-    def _refuse_head(self) -> None:
+    def _refuse_head(self, why: str) -> None:
         self._end_head()
         if not self.transport.is_closing():
-            self.send_400_response("The request's head is too large or came too slowly.")
+            self.send_400_response(f"The request's head is too {why}.")
 
 
 def guarded_protocol(head_timeout: float) -> type[GuardedProtocol]:

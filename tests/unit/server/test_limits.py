@@ -144,11 +144,17 @@ async def test_a_model_that_raises_is_500_with_an_id_that_is_in_the_log_and_noth
         with structlog.testing.capture_logs() as logs:
             body = BODY if path == "/predict" else json.dumps({"inputs": [[1, 2]]})
             response = await server.client.post(path, content=body)
+            again = await server.client.post(path, content=body)
         assert response.status_code == 500
         assert "secret" not in response.text
         assert "Traceback" not in response.text
-        (entry,) = [entry for entry in logs if entry["event"] == "prediction failed"]
-        assert entry["error_id"] in response.text
+        first, second = [entry for entry in logs if entry["event"] == "prediction failed"]
+        assert first["error_id"] in response.text
+        assert second["error_id"] in again.text
+        assert first["error_id"] != second["error_id"]
+        assert first["exc_info"] is not None
+        assert second["exc_info"] is None  # a failing model fails often: its stack is told once
+        assert "secret /path" in second["error"]
 
 
 async def test_an_answer_without_a_json_form_is_500_with_an_id(

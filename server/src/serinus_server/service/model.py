@@ -16,6 +16,9 @@ from serinus_server.service.plan import plan_for
 
 _log = structlog.stdlib.get_logger(__name__)
 
+_MOST_PLACES = 100  # of errors that are remembered as logged with their stack
+_LONGEST_REASON = 500  # characters of an error's message in the log
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -40,6 +43,7 @@ class ServedModel:
         self.signature = runtime.signature
         self._plan = plan_for(runtime.signature)
         self._observe_rows = observe_rows
+        self._told: set[tuple[str, int]] = set()
 
     def predict(self, payload: Payload, params: Mapping[str, Any] | None = None) -> Prediction:
         """The model's answer to ``payload``.
@@ -60,8 +64,30 @@ class ServedModel:
         except InputRefused as refused:
             raise InvalidInput(str(refused)) from refused
         except Exception as error:
-            error_id = secrets.token_hex(6)
-            _log.exception("prediction failed", error_id=error_id, rows=rows)
-            raise PredictionFailed(error_id) from error
+            raise PredictionFailed(self._tell(error, rows)) from error
         self._observe_rows(rows)
         return Prediction(values, rows)
+
+    def _tell(self, error: Exception, rows: int) -> str:
+        """Log ``error`` and return its id; with its stack once for each place it comes from."""
+        error_id = secrets.token_hex(6)
+        place = _place(error)
+        first = place not in self._told
+        if first and len(self._told) < _MOST_PLACES:
+            self._told.add(place)
+        _log.error(
+            "prediction failed",
+            error_id=error_id,
+            rows=rows,
+            error=f"{type(error).__name__}: {error}"[:_LONGEST_REASON],
+            exc_info=error if first else None,
+        )
+        return error_id
+
+
+def _place(error: Exception) -> tuple[str, int]:
+    """Where ``error`` was raised: file and line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return ("", 0) if trace is None else (trace.tb_frame.f_code.co_filename, trace.tb_lineno)
