@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from serinus.sandbox.cluster import AlreadyUpError, Sandbox
+from serinus.sandbox.demo.command import demo
 from serinus.sandbox.parts import Layout, Settings
 from serinus.sandbox.supervisor import PartDiedError, tail
 
@@ -191,6 +192,9 @@ def kubeconfig(name: Name = "default") -> None:
     """Print the path of the sandbox's kubeconfig."""
     path: Path = _found(name).kubeconfig
     print(path)
+
+
+app.command()(demo)
 
 
 def main() -> None:

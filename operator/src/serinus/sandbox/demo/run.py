@@ -1,0 +1,162 @@
+"""The demo from nothing to a verdict: sandbox, models, story, summary, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from serinus.sandbox import clock
+from serinus.sandbox.cluster import AlreadyUpError, Sandbox
+from serinus.sandbox.demo.evidence import missing
+from serinus.sandbox.demo.stage import perform
+from serinus.sandbox.demo.story import HOSTNAME, NAME, NAMESPACE
+from serinus.sandbox.demo.summary import Place, places, summary
+from serinus.sandbox.demo.training import Trained, Training, TrainingError
+from serinus.sandbox.parts import APISERVER, Settings
+from serinus.sandbox.supervisor import PartDiedError
+
+OK, FAILED, INTERRUPTED = 0, 1, 130
+SCRAPE_INTERVAL = 1.0  # seconds; evidence is looked at every other second
+START_DEADLINE = 150.0  # seconds until every part is ready and the models are trained
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose."""
+
+    name: str  # of the sandbox
+    keep: bool  # leave the sandbox up at the end
+    rate: float  # requests per second
+
+
+def run(options: Options) -> int:
+    """Play the demo and tell about it; returns the exit status."""
+    console = Console(highlight=False)
+    try:
+        status = asyncio.run(_until_told(options, console))
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    if status == INTERRUPTED:
+        console.print("\n  Stopped; nothing is left running.")
+    return status
+
+
+async def _until_told(options: Options, console: Console) -> int:
+    """The demo; SIGTERM and SIGINT end it with everything that it started."""
+    work = asyncio.ensure_future(_demo(options, console))
+    loop = asyncio.get_running_loop()
+    told = False
+
+    def stop() -> None:
+        nonlocal told
+        told = True
+        work.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if told:
+            return INTERRUPTED
+        raise
+
+
+async def _demo(options: Options, console: Console) -> int:
+    """Start, play, judge, and leave nothing behind unless that was asked for or something failed."""
+    sandbox = Sandbox(
+        Settings(name=options.name, scrape_interval=SCRAPE_INTERVAL), tie=not options.keep
+    )
+    with tempfile.TemporaryDirectory(prefix="serinus-demo-") as folder:
+        try:
+            status = await _play(sandbox, Path(folder), options, console)
+        except AlreadyUpError as error:
+            console.print(f"\n  {error}. End it first: serinus sandbox down --name {options.name}")
+            return FAILED
+        except (PartDiedError, TrainingError, TimeoutError) as error:
+            console.print(Text(f"\n  ✗ The demo could not start: {error}", "red"))
+            status = FAILED
+        except asyncio.CancelledError:
+            await sandbox.down()
+            raise
+        if status == OK and options.keep:
+            _explain(sandbox, options, console)
+        elif status == OK:
+            await sandbox.down()
+        else:
+            await _keep_files(sandbox, Path(folder), console)
+        return status
+
+
+async def _play(sandbox: Sandbox, folder: Path, options: Options, console: Console) -> int:
+    console.print(Text("\n  Serinus demo", "bold"))
+    console.print(Text("  A cluster of local processes starts, while three models are trained.\n"))
+    async with Training(folder, NAME) as training:
+        async with asyncio.timeout(START_DEADLINE):
+            began = time.monotonic()
+            await sandbox.up(lambda part, what, s: _part(console, part, what, s))
+            reports, rows = await training.trained()
+        _part(console, "models", "trained", time.monotonic() - began)
+        _introduce(console, reports)
+        started, began = clock.now(), time.monotonic()
+        evidence = await perform(sandbox, training, rows, console, rate=options.rate)
+    console.print(summary(evidence, reports, started, time.monotonic() - began))
+    return FAILED if missing(evidence) else OK
+
+
+def _part(console: Console, part: str, what: str, seconds: float) -> None:
+    """One line when a part is ready, or goes without; waiting for it is told to logs only."""
+    ready = what in ("ready", "trained")
+    if not ready and seconds and console.is_terminal:
+        return
+    line = Text("  ✓ ", "green") if ready else Text("  · ", "yellow")
+    line.append(f"{part:12}")
+    line.append(f" {what:8} {seconds:5.1f} s" if seconds else f" {what}", "dim")
+    console.print(line)
+
+
+def _introduce(console: Console, reports: Sequence[Trained]) -> None:
+    """What each version's author would say about it."""
+    console.print()
+    for report in reports:
+        line = Text(f"  models:/{NAME}/{report.version}  ")
+        line.append(f"{report.accuracy:6.1%}", "bold")
+        line.append(f" right offline  {report.description}", "dim")
+        console.print(line, no_wrap=True, overflow="ellipsis")
+    console.print()
+
+
+async def _keep_files(sandbox: Sandbox, folder: Path, console: Console) -> None:
+    """Stop everything but leave the files, for whoever wants to know why it failed."""
+    with contextlib.suppress(OSError):
+        shutil.copy(folder / "training.log", sandbox.log("training"))
+    others = [part for part in sandbox.settings.parts if part != APISERVER]
+    await asyncio.gather(*(sandbox.stop(part) for part in others))
+    await sandbox.stop(APISERVER)
+    console.print(Text(f"\n  Logs and state: {sandbox.state_dir}", "bold"))
+
+
+def _explain(sandbox: Sandbox, options: Options, console: Console) -> None:
+    place = Place(
+        sandbox=options.name,
+        kubeconfig=sandbox.kubeconfig,
+        gateway_url=sandbox.gateway_url,
+        mlflow_url=sandbox.mlflow_url or "",
+        prometheus_url=sandbox.prometheus_url,
+        namespace=NAMESPACE,
+        name=NAME,
+        hostname=HOSTNAME,
+    )
+    console.print(Text("\n  The sandbox is still up. To look around:\n", "bold"))
+    for line in places(place):
+        console.print(f"    {line}", markup=False, soft_wrap=True)
