@@ -48,7 +48,9 @@ class Recorder:
             details = body.get("details") or {}
             outcome["details"] = [details.get(name) for name in ("group", "kind", "name")]
             causes = details.get("causes") or []
-            outcome["causes"] = sorted({_cause(cause) for cause in causes})
+            outcome["causes"] = sorted(
+                {_cause(cause) for cause in causes if cause.get("field") != "<nil>"}
+            )
             if message:
                 outcome["message"] = self._text(body.get("message", ""))
         elif metadata := body.get("metadata"):

@@ -20,8 +20,8 @@ from serinus.sandbox.apiserver.credentials import (
     make_certificate,
     write_kubeconfig,
 )
+from serinus.sandbox.apiserver.options import Write
 from serinus.sandbox.apiserver.server import ApiServer
-from serinus.sandbox.apiserver.verbs import Write
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 

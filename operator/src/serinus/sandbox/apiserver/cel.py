@@ -230,10 +230,10 @@ def check(value: Any, old: Any, schema: Schema, path: str = "") -> Iterator[Caus
             if child is not None and (path or name != "metadata") and has_rules(child):
                 inner_path = f"{path}.{name}" if path else name
                 yield from check(inner, before.get(name, _MISSING), child, inner_path)
-    elif isinstance(value, list) and has_rules(child := schemas.items(schema)):
+    elif isinstance(value, list) and has_rules(schemas.items(schema)):
         before_items = _old_items(value, old, schema)
         for index, (item, before_item) in enumerate(zip(value, before_items, strict=True)):
-            yield from check(item, before_item, child, f"{path}[{index}]")
+            yield from check(item, before_item, schemas.items(schema), f"{path}[{index}]")
 
 
 _rules_cache: dict[int, tuple[Schema, bool]] = {}

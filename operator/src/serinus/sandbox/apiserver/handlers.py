@@ -12,6 +12,7 @@ import orjson
 from aiohttp import web
 
 from serinus.sandbox.apiserver import errors, printing, watch, wire
+from serinus.sandbox.apiserver.decoding import json_change
 from serinus.sandbox.apiserver.errors import ApiError
 from serinus.sandbox.apiserver.requests import RequestInfo
 from serinus.sandbox.apiserver.resources import Resource
@@ -21,7 +22,7 @@ from serinus.sandbox.apiserver.selectors import (
     parse_label_selector,
 )
 from serinus.sandbox.apiserver.store import Object
-from serinus.sandbox.apiserver.verbs import Verbs, json_change
+from serinus.sandbox.apiserver.verbs import Verbs
 from serinus.sandbox.apiserver.watch import Keep
 
 Handler: TypeAlias = Callable[[web.Request, RequestInfo, Resource], Awaitable[web.StreamResponse]]

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from serinus.sandbox.apiserver.options import DeleteOptions, rfc3339
 from serinus.sandbox.apiserver.resources import (
     CRD_GROUP,
+    NAMESPACES,
     Column,
     Registry,
     Resource,
@@ -17,7 +19,7 @@ from serinus.sandbox.apiserver.resources import (
 )
 from serinus.sandbox.apiserver.schema import clone, with_metadata
 from serinus.sandbox.apiserver.store import Change, Object, Store
-from serinus.sandbox.apiserver.verbs import NAMESPACES, DeleteOptions, Verbs, rfc3339
+from serinus.sandbox.apiserver.verbs import Verbs
 
 CRDS = (CRD_GROUP, "customresourcedefinitions")
 CRD_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"

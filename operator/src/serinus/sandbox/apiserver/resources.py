@@ -10,6 +10,8 @@ Schema: TypeAlias = Mapping[str, Any]
 
 CRD_GROUP = "apiextensions.k8s.io"
 GroupResource = tuple[str, str]  # (group, plural): the storage key, shared by all versions
+NAMESPACES: GroupResource = ("", "namespaces")
+PODS: GroupResource = ("", "pods")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,15 @@ from aiohttp import web
 
 from serinus.sandbox.apiserver import errors, wire
 from serinus.sandbox.apiserver.credentials import Tokens, service_account_user
+from serinus.sandbox.apiserver.decoding import json_change
 from serinus.sandbox.apiserver.handlers import namespace_of
 from serinus.sandbox.apiserver.jsonpath import compile_path
+from serinus.sandbox.apiserver.options import rfc3339
 from serinus.sandbox.apiserver.requests import RequestInfo
 from serinus.sandbox.apiserver.resources import Resource, Scale
 from serinus.sandbox.apiserver.schema import clone
 from serinus.sandbox.apiserver.store import Object
-from serinus.sandbox.apiserver.verbs import Verbs, json_change, rfc3339
+from serinus.sandbox.apiserver.verbs import Verbs
 
 Subhandler: TypeAlias = Callable[
     [web.Request, RequestInfo, Resource], Awaitable[web.StreamResponse]

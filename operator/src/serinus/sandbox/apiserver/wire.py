@@ -9,9 +9,9 @@ import yaml
 from aiohttp import web
 
 from serinus.sandbox.apiserver import errors, protobuf
+from serinus.sandbox.apiserver.options import DeleteOptions, Write
 from serinus.sandbox.apiserver.requests import RequestInfo
 from serinus.sandbox.apiserver.store import Object
-from serinus.sandbox.apiserver.verbs import DeleteOptions, Write
 
 BODY_LIMIT = 3 * 1024 * 1024
 APPLY = "application/apply-patch+yaml"
