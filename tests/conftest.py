@@ -6,5 +6,5 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-for folder in ("unit/core", "support"):
+for folder in ("unit/core", "scenarios"):
     sys.path.insert(0, str(HERE / folder))
