@@ -79,8 +79,11 @@ async def test_a_killed_node_takes_its_pods_along_and_starts_them_again(tmp_path
     assert not (tmp_path / "s").exists()
 
 
-async def test_two_sandboxes_do_not_meet(sandbox: Sandbox, tmp_path: Path) -> None:
-    async with Sandbox(BARE, folder=tmp_path / "s") as other:
+async def test_two_sandboxes_do_not_meet(tmp_path: Path) -> None:
+    async with (
+        Sandbox(BARE, folder=tmp_path / "a") as sandbox,
+        Sandbox(BARE, folder=tmp_path / "b") as other,
+    ):
         addresses = set()
         for one in (sandbox, other):
             async with KubeClient.from_kubeconfig(one.kubeconfig) as client:

@@ -12,7 +12,7 @@ from cluster_world import STAND_IN, World, eventually
 from serinus.sandbox.client import ApiError
 from serinus.sandbox.node.worker import LOG_FILE
 from serinus.sandbox.processes import ProcessId
-from serinus.sandbox.resources import DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
+from serinus.sandbox.resources import CONFIG_MAPS, DEPLOYMENTS, EVENTS, PODS, REPLICA_SETS
 
 pytestmark = pytest.mark.cluster
 
@@ -192,21 +192,20 @@ async def test_orphans_stay_without_an_owner(world: World) -> None:
 
     async def orphaned() -> bool:
         (rs,) = (await world.client.list(REPLICA_SETS, world.namespace)).items
-        return not rs["metadata"].get("ownerReferences")
+        gone = await world.client.find(DEPLOYMENTS, "web", world.namespace) is None
+        return gone and not rs["metadata"].get("ownerReferences")
 
     await eventually(orphaned)
-    assert await world.client.find(DEPLOYMENTS, "web", world.namespace) is None
     assert len(await world.pods()) == 1
 
 
 async def test_an_object_whose_owner_never_was_is_collected(world: World) -> None:
     owner = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "no", "uid": "no-such-uid"}
-    meta = {"name": "p", "namespace": world.namespace, "ownerReferences": [owner]}
-    container = {"name": "c", "image": "serinus-server:test", **shell("sleep 60")}
-    await world.client.create(PODS, {"metadata": meta, "spec": {"containers": [container]}})
+    meta = {"name": "c", "namespace": world.namespace, "ownerReferences": [owner]}
+    await world.client.create(CONFIG_MAPS, {"metadata": meta, "data": {}})
 
     async def gone() -> bool:
-        return await world.client.find(PODS, "p", world.namespace) is None
+        return await world.client.find(CONFIG_MAPS, "c", world.namespace) is None
 
     await eventually(gone)
 

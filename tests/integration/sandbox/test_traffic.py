@@ -25,6 +25,11 @@ async def test_requests_are_shared_as_the_weights_say(world: World) -> None:
     await asyncio.gather(world.available("stable", 2), world.available("canary"))
 
     await world.route(stable=80, canary=20)
+
+    async def endpoints_are_known() -> bool:
+        return all(status == 200 for status, _ in await shares(world, 40))
+
+    await eventually(endpoints_are_known)
     found = await shares(world, 600)
     assert set(found) == {(200, "stable"), (200, "canary")}
     assert 120 - 50 < found[200, "canary"] < 120 + 50  # five standard deviations

@@ -126,7 +126,7 @@ def test_a_gateway_is_programmed_unless_envoy_refused() -> None:
         (found,) = (c for c in status["conditions"] if c["type"] == "Programmed")
         return found["status"], found["message"]
 
-    assert programmed(None) == ("True", "")
+    assert programmed(None) == ("True", "Envoy serves it")
     assert programmed("port taken") == ("False", "port taken")
 
 

@@ -15,7 +15,11 @@ from serinus.sandbox.gateway.attach import (
 from serinus.sandbox.objects import Object, key_of, with_condition
 from serinus.sandbox.resources import HTTP_ROUTES
 
-PENDING = ("Unknown", "Pending")
+_FINE = {
+    "Accepted": "the sandbox's gateway takes it",
+    "Programmed": "Envoy serves it",
+    "ResolvedRefs": "everything that it refers to is there",
+}
 
 
 def _conditions(
@@ -27,7 +31,7 @@ def _conditions(
             "type": kind,
             "status": "True" if verdict.ok else "False",
             "reason": verdict.reason,
-            "message": verdict.message,
+            "message": verdict.message or _FINE[kind],
             "observedGeneration": generation,
         }
         conditions = with_condition(conditions, new, now)
