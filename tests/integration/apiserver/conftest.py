@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,16 +26,13 @@ class Server:
     kubeconfig: Path
     loop: asyncio.AbstractEventLoop
 
-    def compact(self) -> None:
-        """Forget the history of changes."""
-        done = threading.Event()
+    def run(self, action: Callable[[], object]) -> None:
+        """Run ``action`` in the server's thread, between two requests."""
 
-        def act() -> None:
-            self.running.api.store.compact()
-            done.set()
+        async def act() -> None:
+            action()
 
-        self.loop.call_soon_threadsafe(act)
-        assert done.wait(5)
+        asyncio.run_coroutine_threadsafe(act(), self.loop).result(20)
 
 
 @contextlib.contextmanager

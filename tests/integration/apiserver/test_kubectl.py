@@ -1,0 +1,152 @@
+"""kubectl cannot tell the sandbox from a cluster."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from .conftest import Server
+from .connection import Connection
+from .scripts import deployment, widget
+
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.skipif(shutil.which("kubectl") is None, reason="no kubectl on PATH"),
+]
+
+Kubectl = Callable[..., str]
+
+
+@pytest.fixture
+def namespace(connection: Connection) -> Iterator[str]:
+    name = f"kubectl-{secrets.token_hex(4)}"
+    assert connection.post("/api/v1/namespaces", {"metadata": {"name": name}}).code == 201
+    yield name
+    connection.delete(f"/api/v1/namespaces/{name}")
+
+
+@pytest.fixture
+def kubectl(server: Server, namespace: str, tmp_path: Path) -> Kubectl:
+    environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HOME": str(tmp_path)}
+
+    def run(*arguments: str, stdin: object = None, fails: bool = False) -> str:
+        done = subprocess.run(
+            ["kubectl", "-n", namespace, *arguments],
+            input=json.dumps(stdin) if stdin is not None else None,
+            env=environment, capture_output=True, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        assert (done.returncode != 0) == fails, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    return run
+
+
+def test_client_side_apply_is_idempotent_and_removes_what_was_dropped(kubectl: Kubectl) -> None:
+    body = deployment()
+    environment = body["spec"]["template"]["spec"]["containers"][0]["env"]
+    environment.append({"name": "B", "value": "2"})
+    assert "created" in kubectl("apply", "-f", "-", stdin=body)
+    assert "unchanged" in kubectl("apply", "-f", "-", stdin=body)
+    environment.pop(0)
+    assert "configured" in kubectl("apply", "-f", "-", stdin=body)
+    shown = kubectl(
+        "get", "deploy", "one", "-o", "jsonpath={.spec.template.spec.containers[0].env}"
+    )
+    assert json.loads(shown) == [{"name": "B", "value": "2"}]
+    assert kubectl("diff", "-f", "-", stdin=body) == ""
+
+
+def test_server_side_apply_shows_conflicts_and_can_be_forced(kubectl: Kubectl) -> None:
+    kubectl("apply", "--server-side", "-f", "-", stdin=widget())
+    command = ("apply", "--server-side", "--field-manager=other", "-f", "-")
+    refused = kubectl(*command, stdin=widget(size=9), fails=True)
+    assert 'conflict with "kubectl": .spec.size' in refused
+    assert "serverside-applied" in kubectl(*command, "--force-conflicts", stdin=widget(size=9))
+
+
+def test_moving_to_server_side_apply_takes_over_the_fields(kubectl: Kubectl) -> None:
+    kubectl("apply", "-f", "-", stdin=widget(steps=[{"weight": 1}]))
+    kubectl("apply", "--server-side", "-f", "-", stdin=widget())
+    shown = yaml.safe_load(kubectl("get", "wd", "one", "-o", "yaml", "--show-managed-fields"))
+    assert "steps" not in shown["spec"]
+    managers = {entry["manager"] for entry in shown["metadata"]["managedFields"]}
+    assert managers == {"kubectl", "kubectl-last-applied"}
+
+
+def test_tables_show_columns_of_custom_and_builtin_kinds(kubectl: Kubectl) -> None:
+    kubectl("create", "-f", "-", stdin=widget(color="Green"))
+    kubectl("create", "-f", "-", stdin=deployment())
+    assert kubectl("get", "wd").split()[:4] == ["NAME", "SIZE", "READY", "AGE"]
+    assert "Green" in kubectl("get", "wd", "-o", "wide")
+    both = kubectl("get", "widgets,deployments")
+    assert "widget.test.serinus.dev/one" in both
+    assert "deployment.apps/one   0/2" in both
+    everything = kubectl("get", "all")
+    assert "widget.test.serinus.dev/one" in everything
+    assert "deployment.apps/one" in everything
+    assert kubectl("get", "wd", "one", "-o", "name").strip() == "widget.test.serinus.dev/one"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "want"),
+    [
+        (("scale", "wd/one", "--replicas=3"), "scaled"),
+        (("label", "wd", "one", "a=b"), "labeled"),
+        (("annotate", "wd", "one", "a=b"), "annotated"),
+        (("patch", "wd", "one", "--type=json", "-p",
+          '[{"op":"replace","path":"/spec/size","value":4}]'), "patched"),
+        (("patch", "wd", "one", "--type=merge", "--subresource=status", "-p",
+          '{"status":{"phase":"Fine"}}'), "patched"),
+        (("describe", "wd", "one"), "Creation Timestamp"),
+        (("wait", "wd/one", "--for=jsonpath={.spec.size}=3", "--timeout=5s"), "condition met"),
+        (("delete", "wd", "one"), "deleted"),
+        (("delete", "wd", "--all"), "deleted"),
+        (("explain", "widget.spec.size"), "How large it is."),
+        (("explain", "deployment.spec.strategy"), "rollingUpdate"),
+        (("api-resources",), "widgets"),
+        (("auth", "can-i", "create", "pods"), "yes"),
+        (("auth", "whoami"), "kubernetes-admin"),
+        (("create", "namespace", "by-kubectl", "--dry-run=server"), "created"),
+        (("create", "configmap", "c", "--from-literal=a=b"), "created"),
+        (("create", "deployment", "d", "--image=i"), "created"),
+        (("run", "p", "--image=i"), "created"),
+        (("get", "events"), "No resources"),
+        (("version",), "Server Version"),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, tuple) else "",
+)  # fmt: skip
+def test_commands(kubectl: Kubectl, arguments: tuple[str, ...], want: str) -> None:
+    kubectl("create", "-f", "-", stdin=widget())
+    assert want in kubectl(*arguments)
+
+
+def test_mistakes_are_refused_with_the_fields_path(kubectl: Kubectl) -> None:
+    unknown = kubectl("apply", "-f", "-", stdin=widget(nothing=1), fails=True)
+    assert 'unknown field "spec.nothing"' in unknown
+    wrong = kubectl("apply", "-f", "-", stdin=widget(steps=[{"weight": 120}]), fails=True)
+    assert (
+        "spec.steps[0].weight: Invalid value: 120: spec.steps[0].weight in body should be less"
+        " than or equal to 100"
+    ) in wrong
+    missing = kubectl("get", "wd", "none", fails=True)
+    assert 'widgets.test.serinus.dev "none" not found' in missing
+
+
+def test_an_edit_is_a_patch(kubectl: Kubectl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBE_EDITOR", "sed -i s/size:.3/size:\\ 42/")
+    kubectl("create", "-f", "-", stdin=widget())
+    assert "edited" in kubectl("edit", "wd", "one")
+    assert kubectl("get", "wd", "one", "-o", "jsonpath={.spec.size}") == "42"
+
+
+def test_impersonation_is_judged_as_the_other_user(kubectl: Kubectl) -> None:
+    refused = kubectl("get", "wd", "--as=somebody", fails=True)
+    assert 'User "somebody" cannot list resource "widgets"' in refused
