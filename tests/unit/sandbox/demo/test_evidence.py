@@ -20,7 +20,7 @@ from serinus.sandbox.demo.evidence import (
     missing,
     reaction,
 )
-from serinus.sandbox.demo.summary import sentences, summary
+from serinus.sandbox.demo.summary import facts, summary
 from serinus.sandbox.demo.traffic import Account, Answer, Outcome
 from serinus.sandbox.demo.training import Trained
 
@@ -167,8 +167,8 @@ def test_the_reaction_is_measured_by_the_operator_and_by_the_client(good: Eviden
 
 def test_a_refused_request_is_told_with_when_and_why(build: Build, good: Evidence) -> None:
     good.account.add(Answer(30.0, "", Outcome.REFUSED, 0.0), "ConnectionRefusedError: gone")
-    said = "\n".join(sentences(good, build.t0))
-    assert "Refused requests: 1." in said
+    said = "\n".join(f"{label} {text}" for label, text in facts(good, build.t0))
+    assert "requests 1 refused, 0 answered wrongly" in said
     assert "refused at " in said
     assert "after version 3 got 0 %: ConnectionRefusedError: gone" in said
 
@@ -178,7 +178,7 @@ def test_an_error_of_a_good_version_is_told_and_those_of_version_3_are_not(
 ) -> None:
     good.account.add(Answer(30.0, "2", Outcome.MODEL_ERROR, 0.0), "status 503: full")
     good.account.add(Answer(30.0, "3", Outcome.MODEL_ERROR, 0.0), "status 500: as planned")
-    said = "\n".join(sentences(good, build.t0))
+    said = "\n".join(f"{label} {text}" for label, text in facts(good, build.t0))
     assert "version 2, model error at " in said
     assert "status 503: full" in said
     assert "as planned" not in said
@@ -190,8 +190,8 @@ def test_the_summary_of_a_good_demo_has_the_numbers(good: Evidence) -> None:
         "Version 2 was promoted and version 3 was rolled back, in 90 s.",
         "10 % after 5 s, 30 % after 15 s, 60 % after 25 s, 100 % after 35 s",
         "6.5 s from the first breached slot to weight 0",
-        "Refused requests: 0. Wrong answers: 0.",
-        "Why: 3 breached slots in a row",
+        "0 refused, 0 answered wrongly",
+        "3 breached slots in a row",
         "95.0%",
     ):
         assert part in text

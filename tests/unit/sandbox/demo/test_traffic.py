@@ -100,6 +100,15 @@ def test_recent_numbers_forget_what_is_older_than_the_window() -> None:
     assert early.per_second == pytest.approx(1.1)
     assert (late.requests, late.per_second, late.error_rate, late.p99) == (0, 0.0, None, None)
     assert account.total("2", Outcome.MODEL_ERROR) == 15
+    assert account.recent("2", 29.0, seconds=4.0).requests == 0, "the window has moved on"
+
+
+def test_recent_numbers_may_be_of_less_than_the_window() -> None:
+    account = Account(window=10.0)
+    for second in range(10):
+        account.add(Answer(float(second), "1", Outcome.OK, second / 10))
+    assert account.recent("1", 9.0, seconds=3.0).requests == 4
+    assert account.recent("1", 9.0, seconds=3.0).p99 == 0.9
 
 
 def test_the_rate_of_a_new_version_counts_from_its_first_answer() -> None:

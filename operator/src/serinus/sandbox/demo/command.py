@@ -18,7 +18,10 @@ def demo(
     ] = None,
 ) -> None:
     """Show a promotion and a rollback with real models under real requests."""
-    from serinus.sandbox.demo.run import Options, run
+    try:
+        from serinus.sandbox.demo.run import Options, run
+    except KeyboardInterrupt:  # the imports take a while
+        raise typer.Exit(130) from None
 
     # A terminal that cannot show a character gets another one, never a traceback.
     for stream in (sys.stdout, sys.stderr):

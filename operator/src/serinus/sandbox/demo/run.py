@@ -27,6 +27,9 @@ from serinus.sandbox.supervisor import PartDiedError
 
 OK, FAILED, INTERRUPTED = 0, 1, 130
 SCRAPE_INTERVAL = 1.0  # seconds; evidence is looked at every other second
+FAREWELL = """
+  Everything is stopped and removed. To stay and look around with kubectl:
+  make demo KEEP=1. What happened here and why: README.md."""
 START_DEADLINE = 150.0  # seconds until every part is ready and the models are trained
 
 
@@ -93,6 +96,7 @@ async def _demo(options: Options, console: Console) -> int:
             _explain(sandbox, options, console)
         elif status == OK:
             await sandbox.down()
+            console.print(Text(FAREWELL, "dim"))
         else:
             await _keep_files(sandbox, Path(folder), console)
         return status

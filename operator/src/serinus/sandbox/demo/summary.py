@@ -60,34 +60,30 @@ def summary(
     parts += [_indented(f"- {line}", "red") for line in lacking]
     if evidence.account.total():
         parts += [Text(""), _requests(evidence.account, trained)]
-    parts.append(Text(""))
-    parts += [_indented(line) for line in sentences(evidence, began)]
+    parts += [Text(""), _facts(facts(evidence, began))]
     return Group(*parts)
 
 
-def sentences(evidence: Evidence, began: datetime) -> list[str]:
-    """The numbers behind the claims."""
+def facts(evidence: Evidence, began: datetime) -> list[tuple[str, str]]:
+    """The numbers behind the claims, each with its label."""
     said = []
     timeline = _timeline(evidence)
     if timeline:
-        said.append(timeline)
+        said.append(("promotion", timeline))
     took = reaction(evidence)
     if took.operator is not None:
-        said.append(
-            f"Rollback: {took.operator.total_seconds():.1f} s from the first breached slot "
-            "to weight 0, as the operator saw it."
-        )
+        seconds = took.operator.total_seconds()
+        said.append(("rollback", f"{seconds:.1f} s from the first breached slot to weight 0"))
     if took.client is not None:
         said.append(
-            f"Clients met version {WORSE}'s errors for {took.client:.1f} s, "
-            "from its first bad answer to its last."
+            ("", f"{took.client:.1f} s from the first bad answer to version {WORSE}'s last")
         )
     if evidence.failed is not None:
-        said.append(f"Why: {evidence.failed.message}")
+        said.append(("because", evidence.failed.message))
     refused = evidence.account.total(outcome=Outcome.REFUSED)
     wrong = evidence.account.total(outcome=Outcome.WRONG)
-    said.append(f"Refused requests: {refused}. Wrong answers: {wrong}.")
-    said += [_problem(evidence, problem, began) for problem in _surprises(evidence)]
+    said.append(("requests", f"{refused} refused, {wrong} answered wrongly"))
+    said += [("", _problem(evidence, problem, began)) for problem in _surprises(evidence)]
     return said
 
 
@@ -112,7 +108,17 @@ def places(place: Place) -> list[str]:
 
 def _indented(line: str, style: str = "") -> Padding:
     """A line whose continuation is indented as well."""
-    return Padding(Text(line, style), (0, 0, 0, 2), expand=False)
+    return Padding(Text(line, style), (0, 0, 0, 4), expand=False)
+
+
+def _facts(labelled: Sequence[tuple[str, str]]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim")
+    table.add_column(style="dim")
+    table.add_column()
+    for label, text in labelled:
+        table.add_row("", label, text)
+    return table
 
 
 def _requests(account: Account, trained: Sequence[Trained]) -> Table:
@@ -120,7 +126,7 @@ def _requests(account: Account, trained: Sequence[Trained]) -> Table:
     promised = {str(report.version): report for report in trained}
     table = Table(box=None, padding=(0, 2), header_style="dim", pad_edge=True)
     table.add_column("answered by")
-    for title in ("requests", "ok", "errors", "wrong", "offline"):
+    for title in ("requests", "ok", "errors", "wrong", "right offline"):
         table.add_column(title, justify="right")
     for version in account.versions():
         report = promised.get(version)
@@ -139,7 +145,7 @@ def _requests(account: Account, trained: Sequence[Trained]) -> Table:
 
 
 def _timeline(evidence: Evidence) -> str:
-    """How version 2 came to 100 percent: each weight and when it was confirmed."""
+    """How version 2 came to 100 percent: each weight and when the router had confirmed it."""
     start = evidence.marks.get(BETTER)
     if start is None:
         return ""
@@ -148,7 +154,7 @@ def _timeline(evidence: Evidence) -> str:
         for shift in evidence.shifts
         if shift.version == BETTER and shift.weight
     ]
-    return f"Version {BETTER}: {', '.join(steps)}." if steps else ""
+    return ", ".join(steps)
 
 
 def _surprises(evidence: Evidence) -> list[Problem]:
@@ -163,7 +169,7 @@ def _surprises(evidence: Evidence) -> list[Problem]:
 def _problem(evidence: Evidence, problem: Problem, began: datetime) -> str:
     who = f"version {problem.version}, " if problem.version else ""
     at = (problem.at - began).total_seconds()
-    return f"- {who}{problem.outcome} at {at:.1f} s, {_near(evidence, problem.at)}: {problem.why}"
+    return f"{who}{problem.outcome} at {at:.1f} s, {_near(evidence, problem.at)}: {problem.why}"
 
 
 def _near(evidence: Evidence, at: datetime) -> str:

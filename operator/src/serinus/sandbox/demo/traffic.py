@@ -87,12 +87,9 @@ class Account:
         self.problems: list[Problem] = []
         self._window = window
         self._recent: deque[Answer] = deque()
-        self._began: float | None = None
 
     def add(self, answer: Answer, why: str = "") -> None:
         """Count an answer; ``why`` explains one that is not ok."""
-        if self._began is None:
-            self._began = answer.at
         key = (answer.version, answer.outcome)
         self.totals[key] += 1
         self.first.setdefault(key, answer.at)
@@ -102,14 +99,15 @@ class Account:
         if answer.outcome is not Outcome.OK and self.totals[key] <= MAX_KEPT_PROBLEMS:
             self.problems.append(Problem(clock.now(), answer.outcome, answer.version, why))
 
-    def recent(self, version: str, now: float) -> Recent:
-        """What ``version`` did in the last seconds before ``now``."""
+    def recent(self, version: str, now: float, seconds: float | None = None) -> Recent:
+        """What ``version`` did in the last ``seconds`` before ``now``; default: the whole window."""
         self._forget(now)
-        answers = [a for a in self._recent if a.version == version]
-        if not answers or self._began is None:
+        start = now - (self._window if seconds is None else seconds)
+        answers = [a for a in self._recent if a.version == version and a.at >= start]
+        if not answers:
             return Recent(0, 0.0, None, None)
         # A version that has only just got traffic is not slow: count from its first answer.
-        since = max(now - self._window, min(a.at for a in answers))
+        since = max(start, min(a.at for a in answers))
         bad = sum(a.outcome is not Outcome.OK for a in answers)
         return Recent(
             requests=len(answers),
@@ -172,7 +170,10 @@ def classify(
 
 
 class Load:
-    """Sends the live rows in turn, ``rate`` per second, until cancelled."""
+    """Sends the live rows in turn, ``rate`` per second, until cancelled.
+
+    The rate may be changed while it runs.
+    """
 
     def __init__(
         self, url: str, host: str, rows: LiveRows, account: Account, *, rate: float
@@ -181,7 +182,7 @@ class Load:
         self._headers = {"Host": host, "Content-Type": "application/json"}
         self._requests = encode(rows)
         self._account = account
-        self._rate = rate
+        self.rate = rate
         self._in_flight: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
@@ -194,7 +195,7 @@ class Load:
             try:
                 while True:
                     self._start(session, turn)
-                    turn, due = turn + 1, due + 1 / self._rate
+                    turn, due = turn + 1, due + 1 / self.rate
                     if len(self._in_flight) >= MAX_IN_FLIGHT:
                         await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
                         due = max(due, loop.time())  # what was not sent is not made up for
