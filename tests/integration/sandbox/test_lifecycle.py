@@ -14,13 +14,16 @@ import aiohttp
 import pytest
 from cluster_world import BARE, STAND_IN, World, eventually
 
-from serinus.sandbox.client import KubeClient
+from serinus.api import names
+from serinus.sandbox.client import ApiError, KubeClient
 from serinus.sandbox.cluster import Sandbox
 from serinus.sandbox.parts import Settings
 from serinus.sandbox.processes import ProcessId
-from serinus.sandbox.resources import NODES, PODS
+from serinus.sandbox.resources import NODES, PODS, SECRETS, Resource
 
 pytestmark = pytest.mark.cluster
+
+MODEL_DEPLOYMENTS = Resource(names.GROUP, names.VERSION, names.PLURAL, names.KIND)
 
 
 def pids_under(folder: Path) -> list[int]:
@@ -91,6 +94,26 @@ async def test_two_sandboxes_do_not_meet(tmp_path: Path) -> None:
                 addresses.add(node["status"]["addresses"][0]["address"])
         assert len(addresses) == 2
         assert other.gateway_url != sandbox.gateway_url
+
+
+async def test_the_operator_has_its_own_rights_and_starts_again_after_a_kill(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(name="o", with_mlflow=False, with_prometheus=False)
+    async with Sandbox(settings, folder=tmp_path / "s") as sandbox, aiohttp.ClientSession() as http:
+        own = tmp_path / "s" / "operator.kubeconfig"
+        async with KubeClient.from_kubeconfig(own) as client:
+            await client.list(MODEL_DEPLOYMENTS)
+            with pytest.raises(ApiError) as refused:
+                await client.list(SECRETS)
+        assert refused.value.status == 403
+        assert "system:serviceaccount:serinus-system:serinus" in str(refused.value)
+
+        await sandbox.kill("operator")
+        assert [s.name for s in sandbox.states() if s.pid is None] == ["operator"]
+        await sandbox.start("operator")
+        async with http.get(f"{sandbox.operator_url}/healthz") as response:
+            assert response.status == 200
 
 
 @pytest.mark.skipif(shutil.which("prometheus") is None, reason="no prometheus on this machine")

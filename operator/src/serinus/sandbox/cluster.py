@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+import secrets
 import shutil
 import signal
 import time
@@ -21,13 +23,13 @@ from typing import Self
 
 import yaml
 
-from serinus.sandbox import parts
+from serinus.sandbox import discovery, parts
 from serinus.sandbox.client import ApiError, ApiUnreachableError, KubeClient, wait_until_serving
 from serinus.sandbox.node.process import kill_leftovers
 from serinus.sandbox.objects import condition_is_true
 from serinus.sandbox.parts import Layout, Ports, Settings
 from serinus.sandbox.program import PartError, alone_in
-from serinus.sandbox.resources import GATEWAYS, NAMESPACES
+from serinus.sandbox.resources import GATEWAYS
 from serinus.sandbox.services import prometheus
 from serinus.sandbox.supervisor import PartDiedError, PartState, Supervisor
 
@@ -160,7 +162,9 @@ class Sandbox:
     async def _start_all(self, progress: Progress) -> None:
         self._ports = Ports.free()
         parts.save(self._layout, self.settings, self._ports)
+        self._make_operator_token()
         began = time.monotonic()
+        prepared = asyncio.Event()
 
         async def patience(name: str) -> None:
             while True:
@@ -168,6 +172,8 @@ class Sandbox:
                 progress(name, "starting", time.monotonic() - began)
 
         async def bring_up(name: str) -> None:
+            if name == parts.OPERATOR:
+                await prepared.wait()
             waiting = asyncio.ensure_future(patience(name))
             try:
                 await self._start(name)
@@ -175,6 +181,8 @@ class Sandbox:
                 waiting.cancel()
             if name == parts.APISERVER:
                 await self._prepare_cluster()
+                self._write_operator_kubeconfig()
+                prepared.set()
             progress(name, "ready", time.monotonic() - began)
 
         try:
@@ -223,14 +231,35 @@ class Sandbox:
         await self._supervisor.wait_gone(part)
 
     async def _prepare_cluster(self) -> None:
-        """Make the namespace and the Gateway that everybody may use."""
+        """Make the Gateway that everybody may use, and the operator's rights."""
         text = (resources.files("serinus.sandbox") / "manifests" / "gateway.yaml").read_text()
-        namespace, gateway = yaml.safe_load_all(text)
-        gateway["spec"]["listeners"][0]["port"] = self._known_ports.gateway
+        wanted = list(yaml.safe_load_all(text))
+        for obj in wanted:
+            if obj["kind"] == "Gateway":
+                obj["spec"]["listeners"][0]["port"] = self._known_ports.gateway
+        if self.settings.with_operator:
+            rules = parts.shipped("manifests/rbac.yaml", "rbac.yaml")
+            wanted += yaml.safe_load_all(rules.read_text())
         async with KubeClient.from_kubeconfig(self.kubeconfig) as client:
             await wait_until_serving(client, seconds=10)
-            await client.apply(NAMESPACES, namespace, "serinus-sandbox")
-            await client.apply(GATEWAYS, gateway, "serinus-sandbox")
+            served = {(r.api_version, r.kind): r for r in await discovery.collections(client)}
+            for obj in wanted:
+                resource = served[obj["apiVersion"], obj["kind"]]
+                await client.apply(resource, obj, "serinus-sandbox")
+
+    def _make_operator_token(self) -> None:
+        token = secrets.token_urlsafe(24)
+        self._layout.tokens.touch(mode=0o600)
+        self._layout.tokens.write_text(json.dumps({token: {"user": parts.OPERATOR_USER}}))
+
+    def _write_operator_kubeconfig(self) -> None:
+        """The admin's with the operator's token in it."""
+        (token,) = json.loads(self._layout.tokens.read_text())
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": token}
+        path = self._layout.operator_kubeconfig
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(config))
 
     async def _gateway_programmed(self) -> None:
         namespace, name = parts.GATEWAY.split("/")

@@ -14,6 +14,7 @@ from serinus.sandbox.processes import free_port
 from serinus.sandbox.services import mlflow, operator, prometheus
 
 GATEWAY = "infra/public"
+OPERATOR_USER = "system:serviceaccount:serinus-system:serinus"  # as in the RBAC that we ship
 APISERVER, CONTROLLERS, NODE, GATEWAY_PART = "apiserver", "controllers", "node", "gateway"
 PROMETHEUS, MLFLOW, OPERATOR = "prometheus", "mlflow", "operator"
 
@@ -76,6 +77,15 @@ class Layout:
         return self.root / "kubeconfig"
 
     @property
+    def operator_kubeconfig(self) -> Path:
+        """The operator's own: the rights of its ServiceAccount and no more."""
+        return self.root / "operator.kubeconfig"
+
+    @property
+    def tokens(self) -> Path:
+        return self.root / "tokens.json"
+
+    @property
     def record(self) -> Path:
         return self.root / "sandbox.json"
 
@@ -109,12 +119,12 @@ class Part:
     seconds: float = 30.0  # to become ready
 
 
-def crds_folder() -> Path:
-    """The CRDs: the repository's in a checkout, else the wheel's."""
-    checkout = Path(__file__).parents[4] / "crds"
-    if checkout.is_dir():
+def shipped(in_checkout: str, in_wheel: str) -> Path:
+    """A generated file or folder that we ship: the repository's in a checkout, else the wheel's."""
+    checkout = Path(__file__).parents[4] / in_checkout
+    if checkout.exists():
         return checkout
-    return Path(str(resources.files("serinus") / "_data" / "crds"))
+    return Path(str(resources.files("serinus") / "_data" / in_wheel))
 
 
 def save(layout: Layout, settings: Settings, ports: Ports) -> None:
@@ -141,7 +151,7 @@ def make(name: str, settings: Settings, ports: Ports, layout: Layout) -> Part:
                 (
                     *(sys.executable, "-m", "serinus.sandbox.apiserver"),
                     *("--port", str(ports.apiserver), "--kubeconfig", str(layout.kubeconfig)),
-                    *("--crds", str(crds_folder())),
+                    *("--crds", str(shipped("crds", "crds")), "--tokens", str(layout.tokens)),
                 ),
                 ready_file=layout.kubeconfig,
             )
@@ -202,7 +212,7 @@ def _operator(settings: Settings, ports: Ports, layout: Layout) -> Part:
         OPERATOR,
         operator.COMMAND,
         env=operator.environment(
-            kubeconfig=layout.kubeconfig,
+            kubeconfig=layout.operator_kubeconfig,
             probe_port=ports.operator,
             gateway=GATEWAY,
             prometheus_url=url(ports.prometheus, wanted=settings.with_prometheus),

@@ -217,7 +217,7 @@ def _roll(deployment: Object, new: Object, old: Sequence[Object]) -> tuple[Scale
         return (Scale(new, replicas_of(new) + grow),)
 
     floor = wanted - unavailable
-    not_yet = replicas_of(new) - _count(new, "availableReplicas")
+    not_yet = max(replicas_of(new) - _count(new, "availableReplicas"), 0)
     room = total - floor - not_yet
     sizes = {name_of(rs): replicas_of(rs) for rs in old}
     for rs in old:  # replicas that never became available are no loss
@@ -225,8 +225,6 @@ def _roll(deployment: Object, new: Object, old: Sequence[Object]) -> tuple[Scale
         if drop > 0:
             sizes[name_of(rs)] -= drop
             room -= drop
-    available = sum(_count(rs, "availableReplicas") for rs in (new, *old))
-    room = min(room, available - floor)
     for rs in old:
         drop = min(max(room, 0), sizes[name_of(rs)])
         sizes[name_of(rs)] -= drop
