@@ -35,9 +35,8 @@ def namespace(connection: Connection) -> Iterator[str]:
 
 @pytest.fixture
 def kubectl(server: Server, namespace: str, tmp_path: Path) -> Kubectl:
-    environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HOME": str(tmp_path)}
-
     def run(*arguments: str, stdin: object = None, fails: bool = False) -> str:
+        environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HOME": str(tmp_path)}
         done = subprocess.run(
             ["kubectl", "-n", namespace, *arguments],
             input=json.dumps(stdin) if stdin is not None else None,
@@ -126,6 +125,23 @@ def test_tables_show_columns_of_custom_and_builtin_kinds(kubectl: Kubectl) -> No
 def test_commands(kubectl: Kubectl, arguments: tuple[str, ...], want: str) -> None:
     kubectl("create", "-f", "-", stdin=widget())
     assert want in kubectl(*arguments)
+
+
+def test_a_watch_prints_rows_as_they_change(
+    kubectl: Kubectl, server: Server, namespace: str, tmp_path: Path
+) -> None:
+    kubectl("create", "-f", "-", stdin=widget())
+    environment = {**os.environ, "KUBECONFIG": str(server.kubeconfig), "HOME": str(tmp_path)}
+    command = ["kubectl", "-n", namespace, "get", "wd", "--watch"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            assert process.stdout.readline().split() == ["NAME", "SIZE", "READY", "AGE"]
+            assert process.stdout.readline().split()[:2] == ["one", "3"]
+            kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec":{"size":4}}')
+            assert process.stdout.readline().split()[:2] == ["one", "4"]
+        finally:
+            process.terminate()
 
 
 def test_mistakes_are_refused_with_the_fields_path(kubectl: Kubectl) -> None:

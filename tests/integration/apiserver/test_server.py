@@ -94,6 +94,15 @@ def test_a_streaming_list_is_refused_so_that_clients_fall_back(
     assert (answer.code, answer.body["reason"]) == (422, "Invalid")
 
 
+def test_a_client_may_ask_for_metadata_only(connection: Connection, namespace: str) -> None:
+    widgets = f"{WIDGETS}/namespaces/{namespace}/widgets"
+    connection.post(widgets, widget())
+    accept = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"}
+    found = connection.request("GET", widgets, headers=accept).body
+    assert found["kind"] == "PartialObjectMetadataList"
+    assert [set(item) for item in found["items"]] == [{"kind", "apiVersion", "metadata"}]
+
+
 def test_a_client_without_a_token_sees_only_health(connection: Connection) -> None:
     anonymous = connection.with_token(None)
     assert anonymous.get("/healthz").body == "ok"
@@ -229,6 +238,21 @@ def test_a_pods_log_is_read_from_the_file_that_the_node_names(
     connection.patch(f"{pods}/p/status", {"status": {"phase": "Succeeded"}})
     reader.join(10)
     assert followed == ["one\ntwo\nthree\nfour\n"]
+
+
+def test_both_groups_show_the_same_events(connection: Connection, namespace: str) -> None:
+    about = {"kind": "Widget", "namespace": namespace, "name": "one", "uid": "u"}
+    new = {"metadata": {"name": "new"}, "regarding": about, "note": "hello", "reason": "R",
+           "type": "Normal", "action": "A", "reportingController": "c",
+           "eventTime": "2020-01-01T00:00:00.000000Z"}  # fmt: skip
+    path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+    assert connection.post(path, new).code == 201
+    core = f"/api/v1/namespaces/{namespace}/events"
+    found = connection.get(core, fieldSelector="involvedObject.uid=u").body["items"]
+    assert [event["message"] for event in found] == ["hello"]
+    old = {"metadata": {"name": "old"}, "involvedObject": about, "message": "hi"}
+    assert connection.post(core, old).code == 201
+    assert connection.get(f"{path}/old").body["note"] == "hi"
 
 
 def test_a_service_accounts_token_is_that_service_account(

@@ -11,7 +11,8 @@ from typing import Any, TypeAlias
 import orjson
 from aiohttp import web
 
-from serinus.sandbox.apiserver import errors, printing, watch, wire
+from serinus.sandbox.apiserver import errors, watch, wire
+from serinus.sandbox.apiserver.conversion import present
 from serinus.sandbox.apiserver.decoding import json_change
 from serinus.sandbox.apiserver.errors import ApiError
 from serinus.sandbox.apiserver.requests import RequestInfo
@@ -23,6 +24,7 @@ from serinus.sandbox.apiserver.selectors import (
 )
 from serinus.sandbox.apiserver.store import Object
 from serinus.sandbox.apiserver.verbs import Verbs
+from serinus.sandbox.apiserver.views import View
 from serinus.sandbox.apiserver.watch import Keep
 
 Handler: TypeAlias = Callable[[web.Request, RequestInfo, Resource], Awaitable[web.StreamResponse]]
@@ -68,28 +70,10 @@ class Handlers:
         self, request: web.Request, info: RequestInfo, resource: Resource
     ) -> web.StreamResponse:
         found = self._verbs.get(resource, namespace_of(info, resource), info.name)
-        if printing.wants_table(request.headers.get("Accept", "")):
-            revision = found["metadata"]["resourceVersion"]
-            return wire.json_response(self._table(request, resource, [found], revision))
-        return wire.json_response(found)
+        return wire.json_response(self._view(request, resource).one(found))
 
-    def _table(
-        self,
-        request: web.Request,
-        resource: Resource,
-        found: list[Object],
-        revision: str,
-        *,
-        with_columns: bool = True,
-    ) -> dict[str, Any]:
-        return printing.table(
-            resource,
-            found,
-            {"resourceVersion": revision},
-            self._clock(),
-            include=request.query.get("includeObject", "Metadata"),
-            with_columns=with_columns,
-        )
+    def _view(self, request: web.Request, resource: Resource) -> View:
+        return View(request, resource, self._clock)
 
     def _selected(
         self, request: web.Request, info: RequestInfo, resource: Resource
@@ -101,7 +85,8 @@ class Handlers:
             selector = ",".join(filter(None, (selector, f"metadata.name={info.name}")))
         fields = parse_field_selector(selector, resource.selectable_fields)
         namespace = info.namespace if resource.namespaced and info.namespace else None
-        return namespace, object_filter(labels, fields)
+        keep = object_filter(labels, fields)
+        return namespace, lambda obj: keep(present(resource, obj))
 
     async def _list(
         self, request: web.Request, info: RequestInfo, resource: Resource
@@ -109,14 +94,12 @@ class Handlers:
         namespace, keep = self._selected(request, info, resource)
         self._check_list_revision(request)
         found = [
-            self._verbs.present(resource, obj)
+            present(resource, obj)
             for obj in self._store.objects(resource.key, namespace)
             if keep(obj)
         ]
         revision = str(self._store.revision)
-        if printing.wants_table(request.headers.get("Accept", "")):
-            return wire.json_response(self._table(request, resource, found, revision))
-        return wire.json_response(_list_document(resource, found, revision))
+        return wire.json_response(self._view(request, resource).many(found, revision))
 
     def _check_list_revision(self, request: web.Request) -> None:
         """Only the present can be listed; a client that wants the past must know."""
@@ -160,20 +143,13 @@ class Handlers:
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        as_table = printing.wants_table(request.headers.get("Accept", ""))
-        first = True
+        view = self._view(request, resource)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - handlers run in tasks
         self._streams.add(task)
         try:
             async for kind, obj in stream:
-                shown = _event_object(resource, kind, obj)
-                if as_table and kind != "BOOKMARK":
-                    revision = shown["metadata"]["resourceVersion"]
-                    shown = self._table(request, resource, [shown], revision, with_columns=first)
-                    first = False
-                line = orjson.dumps({"type": kind, "object": shown}) + b"\n"
-                await response.write(line)
+                await response.write(orjson.dumps(view.event(kind, obj)) + b"\n")
             await response.write_eof()
         except ConnectionResetError:
             pass  # the client is gone
@@ -246,25 +222,7 @@ class Handlers:
             for meta in found
         ]
         revision = str(self._store.revision)
-        return wire.json_response(_list_document(resource, last, revision))
-
-
-def _list_document(resource: Resource, found: list[Object], revision: str) -> dict[str, Any]:
-    if not resource.custom:  # typed lists do not repeat the kind
-        hidden = ("kind", "apiVersion")
-        found = [{k: v for k, v in obj.items() if k not in hidden} for obj in found]
-    return {
-        "kind": f"{resource.kind}List",
-        "apiVersion": resource.api_version,
-        "metadata": {"resourceVersion": revision},
-        "items": found,
-    }
-
-
-def _event_object(resource: Resource, kind: str, obj: Object) -> Object:
-    if kind == "BOOKMARK":
-        return {"kind": resource.kind, "apiVersion": resource.api_version, **obj}
-    return Verbs.present(resource, obj)
+        return wire.json_response(self._view(request, resource).many(last, revision))
 
 
 def _revision(text: str) -> int | None:

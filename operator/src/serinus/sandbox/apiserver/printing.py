@@ -30,6 +30,21 @@ def wants_table(accept: str) -> bool:
     return False
 
 
+def wants_metadata(accept: str) -> bool:
+    """Whether the client takes nothing but ``PartialObjectMetadata``, or prefers it."""
+    first = accept.split(",", maxsplit=1)[0].replace(" ", "")
+    return ";as=PartialObjectMetadata" in first
+
+
+def metadata_only(obj: Object) -> Object:
+    """Return the ``PartialObjectMetadata`` of an object."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": "meta.k8s.io/v1",
+        "metadata": obj["metadata"],
+    }
+
+
 def seconds_of(timestamp: str) -> float:
     """Return an RFC 3339 UTC timestamp in seconds since 1970."""
     whole = timestamp.partition(".")[0].removesuffix("Z")
@@ -122,11 +137,7 @@ def _shown_object(resource: Resource, obj: Object, include: str) -> Object | Non
         return None
     if include == "Object":
         return {"kind": resource.kind, "apiVersion": resource.api_version, **obj}
-    return {
-        "kind": "PartialObjectMetadata",
-        "apiVersion": "meta.k8s.io/v1",
-        "metadata": obj["metadata"],
-    }
+    return metadata_only(obj)
 
 
 def table(

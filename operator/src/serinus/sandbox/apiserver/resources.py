@@ -12,6 +12,7 @@ CRD_GROUP = "apiextensions.k8s.io"
 GroupResource = tuple[str, str]  # (group, plural): the storage key, shared by all versions
 NAMESPACES: GroupResource = ("", "namespaces")
 PODS: GroupResource = ("", "pods")
+EVENTS: GroupResource = ("", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,8 @@ class Resource:
 
     @property
     def key(self) -> GroupResource:
-        """The storage key."""
-        return (self.group, self.plural)
+        """The storage key; two groups show the same events."""
+        return EVENTS if self.plural == "events" and not self.custom else (self.group, self.plural)
 
     @property
     def api_version(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from serinus.sandbox.apiserver import admission, apply, deletion, errors, validation
 from serinus.sandbox.apiserver import schema as schemas
 from serinus.sandbox.apiserver.apply import Manager
+from serinus.sandbox.apiserver.conversion import present
 from serinus.sandbox.apiserver.decoding import check_namespace, decode, other_name
 from serinus.sandbox.apiserver.errors import ApiError, Cause
 from serinus.sandbox.apiserver.options import DeleteOptions, Write, rfc3339
@@ -40,14 +41,7 @@ class Verbs:
         found = self.store.get(resource.key, namespace, name)
         if found is None:
             raise errors.not_found(resource.plural, resource.group, name)
-        return self.present(resource, found)
-
-    @staticmethod
-    def present(resource: Resource, obj: Object) -> Object:
-        """Return the object in the version that was asked for (conversion strategy None)."""
-        if obj["apiVersion"] == resource.api_version:
-            return obj
-        return {**obj, "apiVersion": resource.api_version}
+        return present(resource, found)
 
     # Writing
 
@@ -139,7 +133,7 @@ class Verbs:
             raise other_name(config["metadata"]["name"], name)
         check_namespace(resource, namespace, config["metadata"])
         stored = self.store.get(resource.key, namespace, name)
-        live = self.present(resource, stored) if stored else None
+        live = present(resource, stored) if stored else None
         if live is None and write.subresource:
             raise errors.not_found(resource.plural, resource.group, name)
         if live is not None:

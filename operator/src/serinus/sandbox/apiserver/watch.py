@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from serinus.sandbox.apiserver.errors import ApiError
 from serinus.sandbox.apiserver.store import Change, Object, Store, Watcher
 
-Keep: TypeAlias = Callable[[Mapping[str, Any]], bool]
+Keep: TypeAlias = Callable[[Object], bool]
 Event: TypeAlias = tuple[str, Object]  # ADDED | MODIFIED | DELETED | BOOKMARK, object
 Events: TypeAlias = AsyncGenerator[Event, None]
 
@@ -24,7 +24,7 @@ class Selection:
     namespace: str | None
     keep: Keep
 
-    def sees(self, obj: Mapping[str, Any]) -> bool:
+    def sees(self, obj: Object) -> bool:
         """Whether the object is selected."""
         namespace = obj["metadata"].get("namespace")
         return self.namespace in (None, namespace) and self.keep(obj)
