@@ -62,7 +62,7 @@ async def apply_crds(kube: KubeClient) -> None:
         "kind": "CustomResourceDefinition",
         "metadata": {
             "name": "httproutes.gateway.networking.k8s.io",
-            "annotations": {"api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"},
+            "annotations": {"api-approved.kubernetes.io": "https://gateway-api.sigs.k8s.io"},
         },
         "spec": {
             "group": "gateway.networking.k8s.io",
@@ -152,7 +152,7 @@ class Operator:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(
                 [sys.executable, "-m", "serinus.app"], env=self._environment, stderr=log, stdout=log
             )
 
@@ -168,7 +168,7 @@ async def operator(namespace: str, node: None, tmp_path: Path) -> AsyncIterator[
     process.start()
     yield process
     process.stop(signal.SIGKILL)
-    print((tmp_path / "operator.log").read_text())
+    sys.stdout.write((tmp_path / "operator.log").read_text())  # shown when the test has failed
 
 
 def model_folder(tmp_path: Path, content: str) -> str:

@@ -117,7 +117,7 @@ class Story:
             self.namespace,
             *arguments,
         ]
-        return subprocess.run(  # noqa: S603
+        return subprocess.run(
             command, input=stdin, capture_output=True, text=True, timeout=60, check=False
         )
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
-import subprocess
 
 import pytest
 from story import SPEC, Story, canary_has_traffic, promoted, rolled_back
@@ -203,13 +203,21 @@ async def test_kubectl_is_enough(story: Story) -> None:
     refused = story.kubectl("apply", "-f", "-", stdin=json.dumps(unknown))
     assert 'unknown field "spec.autoscaling"' in refused.stderr
 
-    watch = ["kubectl", "--kubeconfig", str(story.sandbox.kubeconfig), "-n", story.namespace]
-    with subprocess.Popen(  # noqa: S603
-        [*watch, "get", "mdep", "-w"], stdout=subprocess.PIPE, text=True
-    ) as watching:
-        assert "churn" in [watching.stdout.readline(), watching.stdout.readline()][1]
-        story.kubectl("delete", "mdep", "churn", "--wait=false")
+    watching = await asyncio.create_subprocess_exec(
+        *("kubectl", "--kubeconfig", str(story.sandbox.kubeconfig), "-n", story.namespace),
+        *("get", "mdep", "-w"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        header, row = [await watching.stdout.readline() for _ in range(2)]
+        assert header.startswith(b"NAME")
+        assert row.startswith(b"churn")
+        story.kubectl("annotate", "mdep", "churn", "seen=true")
+        assert (await asyncio.wait_for(watching.stdout.readline(), 10)).startswith(b"churn")
+    finally:
         watching.terminate()
+        await watching.wait()
+    story.kubectl("delete", "mdep", "churn", "--wait=false")
     await story.nothing_is_left()
     assert story.kubectl("get", "mdep").stderr.startswith("No resources found")
 

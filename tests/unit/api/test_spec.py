@@ -114,7 +114,9 @@ def test_the_cel_rules_on_metrics_say_what_the_operator_says(
     metric = {"name": "m", "type": kind, "max": bound}
     if quantile is not None:
         metric["quantile"] = quantile
-    told = all(cel(r["rule"], metric) for r in rules(SPEC_SCHEMA, ("spec", "analysis", "metrics", "[]")))
+    told = all(
+        cel(r["rule"], metric) for r in rules(SPEC_SCHEMA, ("spec", "analysis", "metrics", "[]"))
+    )
     assert told == accepted(with_field("analysis.metrics", [metric]))
 
 

@@ -9,7 +9,11 @@ from serinus.api.status import PinnedModel
 from serinus.core.revision import latency_bounds, new_arm, revision_of, short
 
 MODEL = PinnedModel(
-    uri="models:/churn@champion", pinned_uri="models:/churn/7", name="churn", version="7", digest="sha256:ab"
+    uri="models:/churn@champion",
+    pinned_uri="models:/churn/7",
+    name="churn",
+    version="7",
+    digest="sha256:ab",
 )
 GOLDEN = {
     "defaults": ({}, "v1:35de51982e37b89e5278d5aac27e8d31b911c33902b7e369d8aaae3c0405ca75"),
@@ -17,7 +21,10 @@ GOLDEN = {
         {
             "image": "repo/server@sha256:" + "0" * 64,
             "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"nvidia.com/gpu": 1}},
-            "env": [{"name": "OMP_NUM_THREADS", "value": "1"}, {"name": "MODEL_NAME_U", "value": "\u00e4"}],
+            "env": [
+                {"name": "OMP_NUM_THREADS", "value": "1"},
+                {"name": "MODEL_NAME_U", "value": "\u00e4"},
+            ],
             "warmup": {"requests": 0},
             "loadTimeout": "1h30m",
         },
@@ -27,7 +34,9 @@ GOLDEN = {
 
 
 def spec(server: dict, **more: object) -> ModelDeploymentSpec:
-    return ModelDeploymentSpec.model_validate({"model": {"uri": MODEL.uri}, "server": server, **more})
+    return ModelDeploymentSpec.model_validate(
+        {"model": {"uri": MODEL.uri}, "server": server, **more}
+    )
 
 
 @pytest.mark.parametrize(("server", "want"), GOLDEN.values(), ids=GOLDEN)

@@ -124,7 +124,9 @@ def test_a_canary_that_is_never_ready_fails_at_the_progress_deadline() -> None:
     assert weights_of(world, "2") == [0]
 
 
-@pytest.mark.parametrize("behaviour", [Behaviour(errors=0.08), Behaviour(slow=0.2)], ids=["errors", "slow"])
+@pytest.mark.parametrize(
+    "behaviour", [Behaviour(errors=0.08), Behaviour(slow=0.2)], ids=["errors", "slow"]
+)
 def test_three_breached_slots_in_a_row_take_the_traffic_back(behaviour: Behaviour) -> None:
     world = World(behaviour={"3": behaviour}).serving()
     world.model("3")
@@ -186,12 +188,20 @@ def test_a_breached_slot_restarts_the_hold() -> None:
     assert world.now - breached >= timedelta(seconds=30)
 
 
-def test_a_healthy_slot_resets_consecutive_breaches_but_twice_the_threshold_in_a_step_is_too_many() -> None:
+def test_a_healthy_slot_resets_consecutive_breaches_but_twice_the_threshold_in_a_step_is_too_many() -> (
+    None
+):
     world = World().serving()
     world.model("2")
     while world.status.failed is None:
         world.behaviour["2"] = Behaviour(errors=0.08)
-        world.run(lambda w: w.status.failed is not None or w.status.rollout.breaches == 2 or w.status.rollout.breach)
+        world.run(
+            lambda w: (
+                w.status.failed is not None
+                or w.status.rollout.breaches == 2
+                or w.status.rollout.breach
+            )
+        )
         if world.status.failed or world.status.rollout.breach:
             break
         world.behaviour["2"] = Behaviour()
@@ -239,7 +249,10 @@ def test_a_new_spec_in_mid_canary_takes_the_old_canarys_weight_first() -> None:
     world.model("3")
     world.run(lambda w: w.status.stable.resolved_version == "3")
     assert all("3" not in (t or {}) or not (t or {}).get("2") for t in world.trace)
-    assert [entry.outcome for entry in world.status.history] == [Outcome.SUPERSEDED, Outcome.PROMOTED]
+    assert [entry.outcome for entry in world.status.history] == [
+        Outcome.SUPERSEDED,
+        Outcome.PROMOTED,
+    ]
 
 
 def test_going_back_to_stable_in_mid_canary_takes_no_steps() -> None:
@@ -319,7 +332,9 @@ def test_a_model_that_cannot_be_resolved_changes_nothing_but_a_condition() -> No
 def test_at_rest_nothing_is_written() -> None:
     world = World().serving()
     world.model("2")
-    world.run(lambda w: w.status.stable.resolved_version == "2" and not w.status.retiring and ended(w))
+    world.run(
+        lambda w: w.status.stable.resolved_version == "2" and not w.status.retiring and ended(w)
+    )
     world.run_for(5)
     before = world.writes
     world.run_for(300)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 from math import inf, nan
 
 import pytest
@@ -19,7 +20,9 @@ def at(seconds: float):
     return START + timedelta(seconds=seconds)
 
 
-def series(*points: tuple[float, float], name: str = contract.METRIC_REQUESTS, **labels: str) -> Series:
+def series(
+    *points: tuple[float, float], name: str = contract.METRIC_REQUESTS, **labels: str
+) -> Series:
     return Series(name, labels, tuple((at(t), v) for t, v in points))
 
 
@@ -61,7 +64,7 @@ def test_consecutive_slots_add_up_to_the_whole(steps: list[int], cuts: list[int]
     one = series(*points)
     end = len(steps) - 1
     marks = sorted({0, end, *(c for c in cuts if c < end)})
-    parts = [increase(one, window(a, b)) for a, b in zip(marks, marks[1:], strict=False)]
+    parts = [increase(one, window(a, b)) for a, b in pairwise(marks)]
     assert sum(parts) == increase(one, window(0, end))
 
 
@@ -95,9 +98,7 @@ def test_no_series_is_no_evidence() -> None:
     assert counts([], window(10, 20)) is None
 
 
-@pytest.mark.parametrize(
-    ("share", "want"), [(0.5, 0.1), (0.75, 0.15), (0.99, 0.196), (1.0, 0.2)]
-)
+@pytest.mark.parametrize(("share", "want"), [(0.5, 0.1), (0.75, 0.15), (0.99, 0.196), (1.0, 0.2)])
 def test_quantiles_are_linear_within_a_bucket(share: float, want: float) -> None:
     found = Counts(100, 0, {0.1: 50, 0.2: 100, inf: 100}).quantile(share)
     assert found == pytest.approx(want, abs=0.003)

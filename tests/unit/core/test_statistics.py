@@ -30,7 +30,9 @@ def test_the_edges() -> None:
 
 
 @pytest.mark.parametrize("total", [30, 100, 1000])
-def test_a_canary_exactly_at_its_bound_breaches_by_chance_at_most_once_in_a_hundred(total: int) -> None:
+def test_a_canary_exactly_at_its_bound_breaches_by_chance_at_most_once_in_a_hundred(
+    total: int,
+) -> None:
     worst = sum(
         stats.binom.pmf(k, total, 0.01) for k in range(total + 1) if breaks_bound(k, total, 0.01)
     )

@@ -41,7 +41,9 @@ def test_an_empty_label_value_is_refused() -> None:
 
 
 def answer(**fields) -> bytes:
-    return json.dumps({"status": "success", "data": {"resultType": "matrix", "result": []}, **fields}).encode()
+    return json.dumps(
+        {"status": "success", "data": {"resultType": "matrix", "result": []}, **fields}
+    ).encode()
 
 
 def test_samples_become_series() -> None:

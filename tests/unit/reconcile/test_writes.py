@@ -16,8 +16,10 @@ from serinus.reconcile.subset import covers
 
 JSON = st.recursive(
     st.booleans() | st.integers() | st.text(max_size=3),
-    lambda inner: st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=4)
-    | st.lists(inner, max_size=3),
+    lambda inner: (
+        st.dictionaries(st.text("abc", min_size=1, max_size=2), inner, max_size=4)
+        | st.lists(inner, max_size=3)
+    ),
     max_leaves=12,
 )
 OBJECTS = st.dictionaries(st.text("abc", min_size=1, max_size=2), JSON, max_size=4)
@@ -90,9 +92,12 @@ def pod(name: str, **container: Any) -> dict[str, Any]:
             ],
             "pod p ended: digest differs (exit code 1)",
         ),
-        ([pod("p", state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}})], "pod p ended: OOMKilled (exit code 137)"),
+        (
+            [pod("p", state={"terminated": {"exitCode": 137, "reason": "OOMKilled"}})],
+            "pod p ended: OOMKilled (exit code 137)",
+        ),
     ],
-)  # fmt: skip
+)
 def test_the_problem_of_a_pod_in_the_kubelets_own_words(pods: list, want: str) -> None:
     assert problem_of({}, pods) == want
 

@@ -36,7 +36,9 @@ ARM = Arm(
     latency_bounds=("0.25",),
     requested_weight=5,
 )
-TARGET = Target(OWNER, Traffic(hostnames=("churn.example.com",)), GatewayRef(name="public", namespace="infra"))
+TARGET = Target(
+    OWNER, Traffic(hostnames=("churn.example.com",)), GatewayRef(name="public", namespace="infra")
+)
 ROUTER = ROUTERS[TARGET.traffic.router]
 
 OBJECTS = {
@@ -59,7 +61,9 @@ def test_golden(name: str) -> None:
     assert OBJECTS[name] == yaml.safe_load(path.read_text())
 
 
-@pytest.mark.parametrize("weights", [(("a", 50), ("b", 49)), (("a", 101),), (("a", 150), ("b", -50))])
+@pytest.mark.parametrize(
+    "weights", [(("a", 50), ("b", 49)), (("a", 101),), (("a", 150), ("b", -50))]
+)
 def test_weights_that_do_not_sum_to_100_cannot_be_asked_for(weights) -> None:
     with pytest.raises(ValueError, match="sum to 100"):
         EnsureRoute(weights)
@@ -74,15 +78,31 @@ def test_every_variable_that_is_rendered_is_one_of_the_servers_contract() -> Non
 
 def route(*parents: dict, weights: tuple = (("aaaaaaaa", 95), ("01234567", 5))) -> dict:
     live = ROUTER.render(TARGET, weights)
-    return {**live, "metadata": {**live["metadata"], "generation": 4}, "status": {"parents": list(parents)}}
+    return {
+        **live,
+        "metadata": {**live["metadata"], "generation": 4},
+        "status": {"parents": list(parents)},
+    }
 
 
-def parent(accepted: str = "True", resolved: str = "True", generation: int = 4, name: str = "public") -> dict:
+def parent(
+    accepted: str = "True", resolved: str = "True", generation: int = 4, name: str = "public"
+) -> dict:
     return {
         "parentRef": {"name": name, "namespace": "infra"},
         "conditions": [
-            {"type": "Accepted", "status": accepted, "observedGeneration": generation, "reason": "R"},
-            {"type": "ResolvedRefs", "status": resolved, "observedGeneration": generation, "reason": "R"},
+            {
+                "type": "Accepted",
+                "status": accepted,
+                "observedGeneration": generation,
+                "reason": "R",
+            },
+            {
+                "type": "ResolvedRefs",
+                "status": resolved,
+                "observedGeneration": generation,
+                "reason": "R",
+            },
         ],
     }
 
@@ -99,7 +119,9 @@ def parent(accepted: str = "True", resolved: str = "True", generation: int = 4, 
         "nobody has answered": ([], False),
     }.values(),
 )
-def test_a_route_is_confirmed_when_our_gateway_took_this_generation(parents: list, want: bool) -> None:
+def test_a_route_is_confirmed_when_our_gateway_took_this_generation(
+    parents: list, want: bool
+) -> None:
     seen = ROUTER.observed(TARGET, route(*parents))
     assert seen.confirmed is want
     assert seen.weights == {"aaaaaaaa": 95, "01234567": 5}

@@ -45,7 +45,7 @@ class SystemClock:
         return datetime.now(UTC)  # noqa: TID251
 
 
-class _Stopped(Exception):  # noqa: N818
+class _Stopped(Exception):
     """kopf ended, on a signal or by itself."""
 
 

@@ -23,7 +23,11 @@ def problems(root: Path) -> list[str]:
         found = file.read_text() if file.exists() else ""
         if found != text:
             diff = difflib.unified_diff(
-                found.splitlines(), text.splitlines(), f"{path} (found)", f"{path} (generated)", lineterm=""
+                found.splitlines(),
+                text.splitlines(),
+                f"{path} (found)",
+                f"{path} (generated)",
+                lineterm="",
             )
             out.append("\n".join(diff))
     for folder in GENERATED_FOLDERS:

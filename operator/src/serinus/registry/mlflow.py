@@ -27,7 +27,7 @@ MAX_FILES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class _Failed(Exception):  # noqa: N818
+class _Failed(Exception):
     reason: str
     message: str
 
