@@ -66,7 +66,10 @@ async def apply_crds(kube: KubeClient) -> None:
         },
         "spec": {
             "group": "gateway.networking.k8s.io",
-            "names": {"kind": "HTTPRoute", "listKind": "HTTPRouteList", "plural": "httproutes", "singular": "httproute"},
+            "names": {
+                "kind": "HTTPRoute", "listKind": "HTTPRouteList",
+                "plural": "httproutes", "singular": "httproute",
+            },
             "scope": "Namespaced",
             "versions": [
                 {

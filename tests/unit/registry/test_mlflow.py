@@ -14,7 +14,10 @@ from serinus.registry.mlflow import MlflowRegistry
 from serinus_server import contract
 
 BASE = "http://mlflow:5000"
-FILES = {"1/models/m-abc/artifacts/MLmodel": b"flavors: {}", "1/models/m-abc/artifacts/data/x.bin": b"\x00" * 10}
+FILES = {
+    "1/models/m-abc/artifacts/MLmodel": b"flavors: {}",
+    "1/models/m-abc/artifacts/data/x.bin": b"\x00" * 10,
+}
 
 
 def sha(data: bytes) -> str:
@@ -36,7 +39,10 @@ class Mlflow:
         version = {"name": "churn", "version": "2", "status": self.status, "source": self.source}
         if path.endswith("model-versions/get") and query == {"name": "churn", "version": "2"}:
             return httpx2.Response(200, json={"model_version": version})
-        if path.endswith("registered-models/alias") and query == {"name": "churn", "alias": "champion"}:
+        if path.endswith("registered-models/alias") and query == {
+            "name": "churn",
+            "alias": "champion",
+        }:
             return httpx2.Response(200, json={"model_version": version})
         if path.endswith("logged-models/m-abc"):
             info = {"artifact_uri": "mlflow-artifacts:/1/models/m-abc/artifacts"}
@@ -52,7 +58,9 @@ class Mlflow:
         name = path.removeprefix("/api/2.0/mlflow-artifacts/artifacts/")
         if name in FILES:
             return httpx2.Response(200, content=FILES[name])
-        return httpx2.Response(404, json={"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not found"})
+        return httpx2.Response(
+            404, json={"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "not found"}
+        )
 
 
 @pytest.fixture
@@ -66,9 +74,7 @@ async def registry(mlflow):
         yield MlflowRegistry(BASE, client, digest_limit=1000)
 
 
-DIGEST = contract.digest_of(
-    [("MLmodel", sha(b"flavors: {}")), ("data/x.bin", sha(b"\x00" * 10))]
-)
+DIGEST = contract.digest_of([("MLmodel", sha(b"flavors: {}")), ("data/x.bin", sha(b"\x00" * 10))])
 
 
 @pytest.mark.parametrize("uri", ["models:/churn/2", "models:/churn@champion"])
