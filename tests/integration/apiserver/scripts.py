@@ -53,20 +53,27 @@ class Recorder:
             )
             if message:
                 outcome["message"] = self._text(body.get("message", ""))
-        elif metadata := body.get("metadata"):
+        elif (metadata := body.get("metadata") or {}).get("resourceVersion"):
             key = f"{body.get('kind')}/{metadata.get('name')}"
             revision = metadata.get("resourceVersion", "")
             outcome["changed"] = self._revisions.get(key) != revision
             self._revisions[key] = revision
             outcome["generation"] = metadata.get("generation")
         for field in show:
-            outcome[field] = json.loads(self._text(json.dumps(_field(body, field))))
+            outcome[field] = json.loads(self._text(json.dumps(_plain(_field(body, field)))))
         self.outcomes.append(outcome)
         return answer.body
 
     def _text(self, text: str) -> str:
         text = text.replace(self.namespace, "NAMESPACE")
         return _TIME.sub("TIME", _UID.sub("UID", text))
+
+
+def _plain(value: Any) -> Any:
+    """Without nulls, which Kubernetes before 1.33 writes for unset times."""
+    if isinstance(value, dict):
+        return {name: _plain(inner) for name, inner in value.items() if inner is not None}
+    return [_plain(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _cause(cause: dict[str, str]) -> tuple[str, str]:
@@ -529,3 +536,141 @@ def merge_patch_content_type(r: Recorder) -> None:
     r.keep(api.patch(one, {"data": {"b": "2"}}, MERGE_PATCH), "data")
     r.keep(api.patch(one, {"data": {"a": None}}, STRATEGIC_PATCH), "data")
     r.keep(api.patch(one, {"data": None}, MERGE_PATCH), "data")
+
+
+@script
+def propagation_policies(r: Recorder) -> None:
+    api = r.connection
+    shown = ("metadata.finalizers", "metadata.deletionGracePeriodSeconds")
+    for name, policy in (("a", "Foreground"), ("b", "Orphan"), ("c", "Background")):
+        r.keep(api.post(r.path("configmaps"), config_map(name)))
+        one = r.path("configmaps", name)
+        r.keep(api.delete(one, {"propagationPolicy": policy}), *shown)
+        r.keep(api.delete(one, {"propagationPolicy": "Background"}), *shown)
+        r.keep(api.patch(one, {"metadata": {"finalizers": None}}), *shown)
+        r.keep(api.get(one), *shown)
+
+
+@script
+def defaults_of_builtins(r: Recorder) -> None:
+    api = r.connection
+    body = deployment(paused=True)
+    container = body["spec"]["template"]["spec"]["containers"][0]
+    container["ports"] = [{"containerPort": 80, "name": "http"}]
+    container["readinessProbe"] = {"httpGet": {"port": "http"}}
+    body["spec"]["template"]["spec"]["volumes"] = [
+        {"name": "v", "configMap": {"name": "x"}},
+        {"name": "w", "emptyDir": {}},
+    ]
+    r.keep(api.post(r.path("deployments"), body), "spec")
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+               "spec": {"clusterIP": "None", "ports": [{"port": 80}, {"name": "b", "port": 81}]}}  # fmt: skip
+    r.keep(api.post(r.path("services"), service), message=False)
+    service["spec"]["ports"][0]["name"] = "a"  # type: ignore[index]
+    shown = ("spec.ports", "spec.type", "spec.sessionAffinity", "spec.clusterIP", "status")
+    r.keep(api.post(r.path("services"), service), *shown)
+    secret = {"metadata": {"name": "s"}, "stringData": {"a": "b"}}
+    r.keep(api.post(r.path("secrets"), secret), "data", "type", "stringData")
+    binding = {"metadata": {"name": "b"}, "roleRef": {"kind": "Role", "name": "x"},
+               "subjects": [{"kind": "User", "name": "u"}, {"kind": "ServiceAccount", "name": "s",
+                                                           "namespace": "default"}]}  # fmt: skip
+    path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{r.namespace}/rolebindings"
+    r.keep(api.post(path, binding), "roleRef", "subjects")
+    changed = {"roleRef": {"name": "y"}}
+    r.keep(api.patch(f"{path}/b", changed), message=False)
+
+
+@script
+def access(r: Recorder) -> None:
+    headers = {"Impersonate-User": "bob"}
+
+    def ask(method: str, path: str, body: Any = None) -> None:
+        r.keep(r.connection.request(method, path, body, headers=headers), "status.allowed")
+
+    def review(**attributes: str) -> None:
+        attributes.setdefault("namespace", r.namespace)
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectAccessReview",
+                "spec": {"resourceAttributes": attributes}}  # fmt: skip
+        ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+
+    maps = r.path("configmaps")
+    ask("GET", maps)
+    ask("GET", f"{maps}/one")
+    ask("POST", maps, config_map())
+    ask("GET", "/api/v1/nodes")
+    ask("GET", "/metrics")
+    ask("GET", r.path("pods", "p", "log"))
+    review(verb="list", resource="configmaps")
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{r.namespace}"
+    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list", "create", "patch"]}]
+    r.keep(r.connection.post(f"{rbac}/roles", {"metadata": {"name": "r"}, "rules": rules}))
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}
+    subject = {"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "bob"}
+    bound = {"metadata": {"name": "r"}, "roleRef": reference, "subjects": [subject]}
+    r.keep(r.connection.post(f"{rbac}/rolebindings", bound))
+    ask("POST", maps, config_map())
+    ask("GET", f"{maps}/one")
+    ask("DELETE", maps)
+    review(verb="list", resource="configmaps")
+    review(verb="get", resource="configmaps")
+    review(verb="list", resource="configmaps", namespace="default")
+    review(verb="list", resource="deployments", group="apps")
+
+
+@script
+def discovery(r: Recorder) -> None:
+    wanted = {"configmaps", "pods", "pods/status", "deployments", "deployments/scale", "widgets",
+              "widgets/status", "widgets/scale", "customresourcedefinitions", "namespaces"}  # fmt: skip
+    for path in (
+        "/api/v1",
+        "/apis/apps/v1",
+        "/apis/test.serinus.dev/v1",
+        "/apis/apiextensions.k8s.io/v1",
+    ):
+        body = r.connection.get(path).body
+        for entry in sorted(body["resources"], key=lambda entry: str(entry["name"])):
+            if entry["name"] in wanted:
+                kept = (
+                    "name",
+                    "kind",
+                    "namespaced",
+                    "shortNames",
+                    "categories",
+                    "group",
+                    "version",
+                )
+                found = {name: entry.get(name) for name in kept}
+                found["verbs"] = sorted(entry["verbs"])
+                r.outcomes.append({"groupVersion": body["groupVersion"], **found})
+    groups = r.connection.get("/apis").body["groups"]
+    r.outcomes += [group for group in groups if group["name"] in ("apps", "test.serinus.dev")]
+    r.outcomes.append(r.connection.get("/apis/test.serinus.dev").body)
+
+
+@script
+def tables(r: Recorder) -> None:
+    accept = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
+    api = r.connection
+    api.post(r.path("configmaps"), config_map("one", a="1"))
+    api.post(r.path("deployments"), deployment(paused=True))
+    api.post(r.path("widgets"), widget(color="Green"))
+    api.post(r.path("secrets"), {"metadata": {"name": "one"}, "type": "x/y", "data": {"a": ""}})
+    pod = {"metadata": {"name": "one"},
+           "spec": {"automountServiceAccountToken": False,
+                    "containers": [{"name": "c", "image": "i"}]}}  # fmt: skip
+    api.post(r.path("pods"), pod)
+    service = {"metadata": {"name": "one"}, "spec": {"clusterIP": "None", "selector": {"a": "b"},
+               "ports": [{"port": 80}]}}  # fmt: skip
+    api.post(r.path("services"), service)
+    for plural in ("configmaps", "deployments", "pods", "secrets", "services", "widgets"):
+        body = api.request("GET", r.path(plural, "one"), headers=accept).body
+        types = {"Restarts": "string"}  # an integer before 1.22
+        columns = [
+            (c["name"], types.get(c["name"], c["type"]), c["priority"])
+            for c in body["columnDefinitions"]
+        ]
+        (row,) = body["rows"]
+        ages = {index for index, column in enumerate(columns) if column[0] == "Age"}
+        cells = [str(cell) for index, cell in enumerate(row["cells"]) if index not in ages]
+        kind = row["object"]["kind"]
+        r.outcomes.append({"plural": plural, "columns": columns, "cells": cells, "object": kind})

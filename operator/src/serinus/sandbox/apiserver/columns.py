@@ -233,7 +233,7 @@ _TABLES: dict[tuple[str, str], tuple[str, Cells]] = {
     ("", "Pod"): (
         "Ready Status Restarts Age IP* Node* Nominated_Node* Readiness_Gates*", _pod),
     ("apps", "Deployment"): (
-        "Ready Up-to-date# Available# Age Containers* Images* Selector*", _deployment),
+        "Ready Up-to-date Available Age Containers* Images* Selector*", _deployment),
     ("apps", "ReplicaSet"): (
         "Desired# Current# Ready# Age Containers* Images* Selector*", _replica_set),
     ("", "Service"): ("Type Cluster-IP External-IP Port(s) Age Selector*", _service),
@@ -251,11 +251,11 @@ _TABLES: dict[tuple[str, str], tuple[str, Cells]] = {
     ("", "Endpoints"): ("Endpoints Age", _endpoints),
     ("discovery.k8s.io", "EndpointSlice"): ("AddressType Ports Endpoints Age", _endpoint_slice),
     ("", "ConfigMap"): (
-        "Data# Age",
+        "Data Age",
         lambda obj, now: [len(obj.get("data") or {}) + len(obj.get("binaryData") or {}),
                           _age(obj, now)]),
     ("", "Secret"): (
-        "Type Data# Age",
+        "Type Data Age",
         lambda obj, now: [obj.get("type", ""), len(obj.get("data") or {}), _age(obj, now)]),
     ("", "ServiceAccount"): (
         "Secrets# Age", lambda obj, now: [len(obj.get("secrets") or []), _age(obj, now)]),

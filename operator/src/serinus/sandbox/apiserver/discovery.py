@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from serinus.sandbox.apiserver.resources import Registry, Resource
+from serinus.sandbox.apiserver.resources import NAMESPACES, Registry, Resource
 
 VERSION = {
     "major": "1",
@@ -59,7 +59,7 @@ def _entries(resource: Resource) -> list[dict[str, Any]]:
         "singularName": resource.singular,
         "namespaced": resource.namespaced,
         "kind": resource.kind,
-        "verbs": _VERBS,
+        "verbs": [v for v in _VERBS if resource.key != NAMESPACES or v != "deletecollection"],
     }
     if resource.short_names:
         main["shortNames"] = list(resource.short_names)

@@ -240,7 +240,10 @@ def _check_service(obj: Object) -> list[Cause]:
     spec = obj["spec"]
     headless = spec.get("clusterIP") == "None" or spec["type"] == "ExternalName"
     causes = [] if spec.get("ports") or headless else [_required("spec.ports")]
+    several = len(spec.get("ports") or []) > 1
     for index, port in enumerate(spec.get("ports") or []):
+        if several and not port.get("name"):
+            causes.append(_required(f"spec.ports[{index}].name"))
         if not 0 < port.get("port", 0) < 65536:
             why = f"Invalid value: {port.get('port', 0)}: must be between 1 and 65535, inclusive"
             causes.append(Cause(f"spec.ports[{index}].port", "FieldValueInvalid", why))

@@ -18,7 +18,7 @@ from serinus.sandbox.apiserver.errors import ApiError
 from serinus.sandbox.apiserver.handlers import Handlers, namespace_of
 from serinus.sandbox.apiserver.lifecycle import Lifecycle
 from serinus.sandbox.apiserver.requests import RequestInfo
-from serinus.sandbox.apiserver.resources import Registry, Resource
+from serinus.sandbox.apiserver.resources import NAMESPACES, Registry, Resource
 from serinus.sandbox.apiserver.reviews import Reviews
 from serinus.sandbox.apiserver.store import Store
 from serinus.sandbox.apiserver.subresources import Subresources
@@ -121,6 +121,8 @@ class ApiServer:
         if resource.namespaced and not info.namespace and info.verb not in ("list", "watch"):
             raise errors.method_not_allowed()
         allowed = {"get", "update", "patch"} if info.subresource else set(self._handlers.by_verb)
+        if (resource.key, info.verb) == (NAMESPACES, "deletecollection"):
+            raise errors.method_not_allowed()
         misplaced = bool(info.name) == (info.verb == "create")
         if info.verb not in allowed or (misplaced and info.verb in ("create", "update", "patch")):
             if resource.custom:
