@@ -7,7 +7,7 @@ has had enough requests; they never overlap, so that consecutive verdicts are in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
 from serinus.api.spec import Analysis, Metric, MetricKind, ModelDeploymentSpec
@@ -179,4 +179,4 @@ def _percent(bad: int, total: int) -> str:
 def _milliseconds(seconds: float | None) -> str:
     if seconds is None:
         return "unknown"
-    return f"{timedelta(seconds=seconds) / timedelta(milliseconds=1):.3g} ms"
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
