@@ -112,6 +112,7 @@ def _joined(kubeconfig: Path, folder: Path) -> Iterator[RealControlPlane]:
         yield RealControlPlane(kubeconfig, f"http://127.0.0.1:{port}")
     finally:
         asyncio.run(supervisor.stop([part.name for part in ours]))
+        supervisor.close()
 
 
 def _loose(crd: Object) -> Object:

@@ -42,6 +42,11 @@ def pids_under(folder: Path) -> list[int]:
     return found
 
 
+def programs_under(folder: Path) -> set[str]:
+    """Names of the programs of those processes."""
+    return {Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids_under(folder)}
+
+
 async def test_a_killed_node_takes_its_pods_along_and_starts_them_again(tmp_path: Path) -> None:
     async with (
         Sandbox(BARE, folder=tmp_path / "s") as sandbox,
@@ -154,6 +159,53 @@ async def test_prometheus_finds_pods_by_annotation_and_survives_a_restart(tmp_pa
         await sandbox.start("prometheus")
         assert sandbox.prometheus_url == url
         await eventually(scraped, seconds=30)
+
+
+OWNER = """
+import asyncio, sys
+from pathlib import Path
+from serinus.sandbox.cluster import Sandbox
+from serinus.sandbox.parts import Settings
+
+bare = Settings(name="x", with_mlflow=False, with_prometheus=False, with_operator=False)
+
+async def main():
+    async with Sandbox(bare, folder=Path(sys.argv[1])):
+        print("up", flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+async def test_nothing_outlives_a_killed_owner_not_even_children_of_containers(
+    tmp_path: Path,
+) -> None:
+    owner = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", OWNER, str(tmp_path / "s"), stdout=asyncio.subprocess.PIPE
+    )
+    assert owner.stdout is not None
+    assert await owner.stdout.readline() == b"up\n"
+    async with KubeClient.from_kubeconfig(tmp_path / "s" / "kubeconfig") as client:
+        container = {
+            "name": "c",
+            "image": "serinus-server:test",
+            "command": ["sh", "-c", "sleep 1000 & wait"],
+        }
+        meta = {"name": "p", "namespace": "default"}
+        await client.create(PODS, {"metadata": meta, "spec": {"containers": [container]}})
+
+        async def has_a_child() -> bool:
+            return "sleep" in programs_under(tmp_path / "s" / "node")
+
+        await eventually(has_a_child)
+    owner.kill()
+    await owner.wait()
+
+    async def nobody_is_left() -> bool:
+        return pids_under(tmp_path) == []
+
+    await eventually(nobody_is_left, seconds=10)
 
 
 def command(

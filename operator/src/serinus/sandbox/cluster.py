@@ -204,10 +204,11 @@ class Sandbox:
         shutil.rmtree(self._layout.root, ignore_errors=True)
 
     async def _end(self) -> None:
-        await self._supervisor.stop(reversed(self.settings.parts))
+        await self._supervisor.stop(self.settings.parts[::-1])
         pods = self._layout.node / "pods"
         if pods.is_dir():
             kill_leftovers(pods)
+        self._supervisor.close()
 
     async def start(self, part: str) -> None:
         """Start a part that is not running and wait until it is ready. Raises PartDiedError."""

@@ -81,6 +81,24 @@ def kill_group(leader: int) -> None:
         os.killpg(leader, signal.SIGKILL)
 
 
+def end_recorded(record: Path) -> bool:
+    """SIGKILL to the group whose leader a file names, and the file goes. False: nobody was there.
+
+    A leader that is dead may have left its group behind; a leader with another start time is
+    somebody else.
+    """
+    try:
+        known = ProcessId.parse(record.read_text())
+    except FileNotFoundError:
+        return False
+    record.unlink(missing_ok=True)
+    if known is None or ProcessId.of(known.pid) not in (known, None):
+        return False
+    was_there = known.is_alive()
+    kill_group(known.pid)
+    return was_there
+
+
 def private_memory(pid: int) -> int:
     """Bytes of memory of a process and its descendants that they share with no file."""
     total = 0

@@ -6,15 +6,16 @@ import asyncio
 import os
 import signal
 import subprocess
+import sys
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
 
 from serinus.sandbox.parts import Layout, Part
-from serinus.sandbox.processes import ProcessId, kill_group, tied
+from serinus.sandbox.processes import ProcessId, end_recorded, tied
 
 POLL_SECONDS = 0.05
 TERM_SECONDS = 6.0
@@ -44,6 +45,21 @@ class Supervisor:
         self._layout = layout
         self._tie = tie
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._guard: subprocess.Popen[bytes] | None = None
+
+    def close(self) -> None:
+        """Let the guard go."""
+        if self._guard is not None:
+            self._guard.communicate()
+            self._guard = None
+
+    def _start_guard(self) -> None:
+        if self._guard is None:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-m", "serinus.sandbox.guard", str(self._layout.root)],
+                stdin=subprocess.PIPE,
+                start_new_session=True,
+            )
 
     def find(self, name: str) -> ProcessId | None:
         """The part's process, if it lives."""
@@ -64,7 +80,10 @@ class Supervisor:
         for stale in (part.ready_file, self._layout.pid(part.name)):
             if stale is not None:
                 stale.unlink(missing_ok=True)
-        command = tied(part.command) if self._tie else list(part.command)
+        command = list(part.command)
+        if self._tie:
+            command = tied(command)
+            self._start_guard()
         with self._layout.log(part.name).open("ab") as log:
             child = subprocess.Popen(
                 command,
@@ -99,16 +118,14 @@ class Supervisor:
         found = self.find(name)
         return found is not None and found.signal(number)
 
-    async def stop(self, names: Iterable[str]) -> None:
+    async def stop(self, names: Sequence[str]) -> None:
         """End parts: SIGTERM to all, SIGKILL to what is left, and to what they left behind."""
         found = {name: process for name in names if (process := self.find(name)) is not None}
         for process in found.values():
             process.signal(signal.SIGTERM)
         await _until(lambda: not any(p.is_alive() for p in found.values()), TERM_SECONDS)
-        for name, process in found.items():
-            process.signal(signal.SIGKILL)
-            kill_group(process.pid)
-            self._layout.pid(name).unlink(missing_ok=True)
+        for name in names:
+            end_recorded(self._layout.pid(name))
         await _until(lambda: not any(p.is_alive() for p in found.values()), TERM_SECONDS)
         for name in found:
             self._reap(name)
@@ -117,6 +134,7 @@ class Supervisor:
         """Wait for a part's end after a signal. Raises TimeoutError."""
         if not await _until(lambda: self.find(name) is None, TERM_SECONDS):
             raise TimeoutError(f"{name} still runs")
+        end_recorded(self._layout.pid(name))  # its children
         self._reap(name)
 
     def _reap(self, name: str) -> None:

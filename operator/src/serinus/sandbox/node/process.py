@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from serinus.sandbox.node.spec import Launch
-from serinus.sandbox.processes import ProcessId, kill_group, private_memory, tied
+from serinus.sandbox.processes import ProcessId, end_recorded, kill_group, private_memory, tied
 
 MEMORY_PERIOD = 0.25  # seconds between looks at a container's memory
 LAST_WORDS = 4096  # bytes of a termination message
@@ -141,12 +141,4 @@ def _prepared(launch: Launch, folder: Path, log: Path) -> BinaryIO:
 
 def kill_leftovers(folder: Path) -> int:
     """Kill containers that an earlier node left behind in ``folder``; how many there were."""
-    count = 0
-    for record in folder.glob(f"*/*/{RECORD}"):
-        left = ProcessId.parse(record.read_text())
-        if left is not None and left.signal(signal.SIGKILL, group=True):
-            count += 1
-        elif left is not None and ProcessId.of(left.pid) is None:
-            kill_group(left.pid)  # the leader is dead, its children may not be
-        record.unlink(missing_ok=True)
-    return count
+    return sum(end_recorded(record) for record in folder.glob(f"*/*/{RECORD}"))
