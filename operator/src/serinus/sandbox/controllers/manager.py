@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
 from serinus.sandbox import clock
-from serinus.sandbox.client import ApiError, KubeClient, wait_until_serving
+from serinus.sandbox.client import ApiError, ApiUnreachableError, KubeClient, wait_until_serving
+from serinus.sandbox.controllers import nodes as nodes_lost
 from serinus.sandbox.controllers import scheduling
 from serinus.sandbox.controllers.collector import Collector
 from serinus.sandbox.controllers.network import Network
@@ -16,19 +18,26 @@ from serinus.sandbox.informer import Informer, WorkQueue
 from serinus.sandbox.objects import Key, Object, key_of, name_of, with_condition
 from serinus.sandbox.resources import NAMESPACES, NODES, PODS, SERVICE_ACCOUNTS
 
+log = logging.getLogger(__name__)
+
+NODE_PERIOD = 5.0  # seconds between looks at the nodes
+
 
 async def run(client: KubeClient, ready: Callable[[], None]) -> None:
     """Run every controller until cancelled; ``ready`` is called when all caches are filled."""
     await wait_until_serving(client, seconds=30)
     pods = Informer(client, PODS)
+    nodes = Informer(client, NODES)
     events = Recorder(client, "sandbox-controllers")
     async with asyncio.TaskGroup() as group:
         group.create_task(pods.run())
+        group.create_task(nodes.run())
         group.create_task(events.run())
         controllers = (
             Workloads(client, pods, events),
             Network(client, pods),
-            Scheduler(client, pods, events),
+            Scheduler(client, pods, nodes, events),
+            NodeWatch(client, pods, nodes),
             Accounts(client),
             Collector(client),
         )
@@ -42,18 +51,19 @@ async def run(client: KubeClient, ready: Callable[[], None]) -> None:
 class Scheduler:
     """Binds pods to nodes as `scheduling` decides."""
 
-    def __init__(self, client: KubeClient, pods: Informer, events: Recorder) -> None:
+    def __init__(
+        self, client: KubeClient, pods: Informer, nodes: Informer, events: Recorder
+    ) -> None:
         self._client = client
         self._pods = pods
         self._events = events
-        self._nodes = Informer(client, NODES)
+        self._nodes = nodes
         self.synced = asyncio.Event()
         self._queue = WorkQueue("pod", self._work)
 
     async def run(self) -> None:
         """Schedule for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._nodes.run())
             await self._nodes.synced.wait()
             await self._pods.synced.wait()
             self._nodes.on_change(self._node_changed)
@@ -112,6 +122,39 @@ class Scheduler:
             status = {"status": {"conditions": conditions}}
             self._pods.written(await self._client.merge(PODS, name, namespace, status, "status"))
             self._events.warning(pod, "FailedScheduling", message)
+
+
+class NodeWatch:
+    """Says that a silent node and its pods are not ready, as `nodes` decides."""
+
+    def __init__(self, client: KubeClient, pods: Informer, nodes: Informer) -> None:
+        self._client = client
+        self._pods = pods
+        self._nodes = nodes
+        self.synced = nodes.synced
+
+    async def run(self) -> None:
+        """Look for ever."""
+        while True:
+            await asyncio.sleep(NODE_PERIOD)
+            for node in self._nodes.all():
+                lost = nodes_lost.decide(node, self._pods.all(), clock.now())
+                if lost is not None:
+                    await self._say(node, lost)
+
+    async def _say(self, node: Object, lost: nodes_lost.Lost) -> None:
+        changes = [(self._pods, pod, conditions) for pod, conditions in lost.pods]
+        if lost.conditions is not None:
+            changes.append((self._nodes, node, lost.conditions))
+        for cache, obj, conditions in changes:
+            namespace, name = key_of(obj)
+            status = {"status": {"conditions": conditions}}
+            try:
+                answer = await self._client.merge(cache.resource, name, namespace, status, "status")
+            except (ApiError, ApiUnreachableError) as error:
+                log.warning("node %s is not heard of: %s", name_of(node), error)
+            else:
+                cache.written(answer)
 
 
 class Accounts:
