@@ -118,7 +118,7 @@ def test_weights_are_the_observed_ones_or_as_long_as_one_is_unknown_the_requeste
 
 def test_numbers_over_the_bounds_are_marked(build: Build, scene: MakeScene) -> None:
     status = build.status(stable=build.arm("2", 90, 90), canary=build.arm("3", 10, 10))
-    recent = {"2": Recent(100, 10.0, 0.01, 0.25), "3": Recent(10, 1.0, 0.2, 0.251)}
+    recent = {"2": Recent(100, 10.0, 0.01, 0.2, 0.25), "3": Recent(10, 1.0, 0.2, 0.2, 0.251)}
     picture = frame(scene(status, recent=recent))
     assert picture.stable is not None
     assert picture.canary is not None

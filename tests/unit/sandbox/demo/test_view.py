@@ -38,7 +38,10 @@ def picture(build: Build) -> Frame:
             act="3 of 3: a model that only looks better",
             spec=build.spec,
             status=status,
-            recent={"2": Recent(900, 90.0, 0.0, 0.012), "3": Recent(100, 10.0, 0.25, 0.61)},
+            recent={
+                "2": Recent(900, 90.0, 0.0, 0.01, 0.012),
+                "3": Recent(100, 10.0, 0.25, 0.5, 0.61),
+            },
             requests=12345,
             refused=0,
             wrong=0,

@@ -205,7 +205,7 @@ def version(arm: Arm) -> str:
 def _row(role: str, arm: Arm | None, scene: Scene) -> ArmRow | None:
     if arm is None:
         return None
-    recent = scene.recent.get(arm.resolved_version, Recent(0, 0.0, None, None))
+    recent = scene.recent.get(arm.resolved_version, Recent(0, 0.0, None, None, None))
     errors, latency = _bounds(scene.spec)
     return ArmRow(
         role=role,

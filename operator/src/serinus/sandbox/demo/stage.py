@@ -21,7 +21,7 @@ from serinus.sandbox.demo.training import LiveRows, Training, TrainingError
 from serinus.sandbox.demo.watched import Watched
 
 REFRESH_SECONDS = 0.25
-OVERALL_DEADLINE = 240.0  # seconds; the acts' own deadlines usually speak first
+OVERALL_DEADLINE = 300.0  # seconds; the acts' own deadlines usually speak first
 
 
 class PartLostError(Exception):

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from serinus.api.spec import ModelDeploymentSpec
 from serinus.api.status import Arm, Phase
 from serinus.sandbox import clock
 from serinus.sandbox.client import KubeClient
 from serinus.sandbox.demo.evidence import BETTER, FIRST, WORSE, After, Evidence
-from serinus.sandbox.demo.traffic import Account, Load, Outcome
+from serinus.sandbox.demo.traffic import Account, Load, Outcome, Recent
 from serinus.sandbox.demo.watched import MODEL_DEPLOYMENTS, Watched
 from serinus.sandbox.objects import Object
 from serinus.sandbox.resources import NAMESPACES
@@ -19,26 +20,30 @@ from serinus.sandbox.resources import NAMESPACES
 NAMESPACE, NAME, HOSTNAME = "ml", "tumor", "tumor.example.com"
 MANAGER = "serinus-demo"
 
-# A weight that was written takes this long at most until the last request of before is answered:
-# the slowest rows of version 3 take a second, several times that on a busy machine.
-IN_FLIGHT_SECONDS = 4.0
-WITNESS_SECONDS = 4.0  # how long is watched who answers after a promotion or a rollback
-
-# A machine that is busy with other things gets fewer requests, so that a good version is not taken
-# back for being slow.
-SETTLE_SECONDS = 3.0
-SETTLED_P99 = 0.2  # seconds, as the client sees it
+BUSY_P90, IDLE_P90 = 0.3, 0.1  # seconds in which stable answers nine of ten requests
 LOWEST_RATE = 15.0  # requests per second
-FIRST_DEADLINE = 90.0  # seconds, as the others
-FIRST_ANSWER_DEADLINE = 10.0
-PROMOTION_DEADLINE = 120.0
-ROLLBACK_DEADLINE = 90.0
+CALM_LOOKS = 3  # in a row before there are more requests again
 
 ACTS = (
     "1 of 3 · the first model goes straight to 100 %",
     "2 of 3 · a better model proves itself, step by step",
     "3 of 3 · a model that only looks better is taken back",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the story waits for what, in seconds."""
+
+    first: float = 90.0  # until version 1 serves
+    first_answer: float = 10.0
+    promotion: float = 150.0
+    rollback: float = 120.0
+    # From a weight that the router has confirmed to the last answer to a request of before: the
+    # slowest rows of version 3 take over a second, several times that on a busy machine.
+    in_flight: float = 4.0
+    witness: float = 4.0  # how long is watched who answers after a promotion or a rollback
+    look: float = 3.0  # how often the rate of requests is looked at
 
 
 class StoryError(Exception):
@@ -59,9 +64,9 @@ def model_deployment(version: str) -> Object:
             "traffic": {"hostnames": [HOSTNAME]},
             "rollout": {
                 "steps": [
-                    {"weight": 10, "hold": "6s"},
-                    {"weight": 30, "hold": "6s"},
-                    {"weight": 60, "hold": "6s"},
+                    {"weight": 20, "hold": "6s"},
+                    {"weight": 50, "hold": "6s"},
+                    {"weight": 80, "hold": "6s"},
                 ],
                 "progressDeadline": "2m",
                 "scaleDownDelay": "5s",
@@ -69,10 +74,10 @@ def model_deployment(version: str) -> Object:
             "analysis": {
                 "interval": "2s",
                 "failureThreshold": 3,
-                "minRequests": 20,
+                "minRequests": 30,
                 "metrics": [
                     {"name": "errors", "type": "ErrorRate", "max": "0.01"},
-                    {"name": "latency", "type": "Latency", "quantile": "0.99", "max": "500ms"},
+                    {"name": "latency", "type": "Latency", "quantile": "0.99", "max": "1s"},
                 ],
             },
         },
@@ -85,7 +90,14 @@ SPEC = ModelDeploymentSpec.model_validate(model_deployment(FIRST)["spec"])
 class Story:
     """Plays the three acts and fills the evidence."""
 
-    def __init__(self, client: KubeClient, watched: Watched, account: Account, load: Load) -> None:
+    def __init__(
+        self,
+        client: KubeClient,
+        watched: Watched,
+        account: Account,
+        load: Load,
+        pace: Pace = Pace(),
+    ) -> None:
         self.act = ACTS[0]
         self.evidence = Evidence(account, steps=tuple(s.weight for s in SPEC.rollout.steps))
         self.evidence.shifts = watched.shifts
@@ -93,48 +105,51 @@ class Story:
         self._watched = watched
         self._account = account
         self._load = load
+        self._pace = pace
 
     async def play(self, registered: Mapping[str, asyncio.Event]) -> None:
         """All acts; each waits for its version to be in the registry.
 
         Raises:
-            StoryError: something did not happen in time.
+            StoryError: something did not happen, or not in time; it may come in a group.
         """
-        try:
-            await self._client.apply(NAMESPACES, {"metadata": {"name": NAMESPACE}}, MANAGER)
-            await self._first(registered[FIRST])
-            async with self._requests():
-                await self._better(registered[BETTER])
-                await self._worse(registered[WORSE])
-        except TimeoutError as error:
-            raise StoryError(str(error)) from error
+        await self._client.apply(NAMESPACES, {"metadata": {"name": NAMESPACE}}, MANAGER)
+        await self._first(registered[FIRST])
+        async with self._requests():
+            await self._better(registered[BETTER])
+            await self._worse(registered[WORSE])
 
     async def _first(self, registered: asyncio.Event) -> None:
         await self._apply(FIRST, registered)
-        await self._watched.until("version 1 answers", FIRST_DEADLINE, lambda: self._at_rest(FIRST))
+        await self._until("version 1 answers", self._pace.first, lambda: self._at_rest(FIRST))
 
     async def _better(self, registered: asyncio.Event) -> None:
-        await self._watched.until(
+        await self._until(
             "the gateway passes requests to version 1",
-            FIRST_ANSWER_DEADLINE,
+            self._pace.first_answer,
             lambda: self._account.total(FIRST, Outcome.OK) > 0,
         )
-        await self._settle()
         self.act = ACTS[1]
         await self._apply(BETTER, registered)
-        await self._watched.until(
-            "version 2 is promoted", PROMOTION_DEADLINE, lambda: self._promoted(BETTER)
+        await self._until(
+            "version 2 is promoted", self._pace.promotion, lambda: self._promoted(BETTER)
         )
         self.evidence.promotion = await self._after()
 
     async def _worse(self, registered: asyncio.Event) -> None:
         self.act = ACTS[2]
         await self._apply(WORSE, registered)
-        await self._watched.until(
-            "version 3 is rolled back", ROLLBACK_DEADLINE, lambda: self._rolled_back(WORSE)
+        await self._until(
+            "version 3 is rolled back", self._pace.rollback, lambda: self._rolled_back(WORSE)
         )
         self.evidence.failed = self._watched.status.failed
         self.evidence.rollback = await self._after()
+
+    async def _until(self, what: str, seconds: float, holds: Callable[[], bool]) -> None:
+        try:
+            await self._watched.until(what, seconds, holds)
+        except TimeoutError as error:
+            raise StoryError(str(error)) from error
 
     async def _apply(self, version: str, registered: asyncio.Event) -> None:
         if not registered.is_set():
@@ -143,17 +158,6 @@ class Story:
         self.evidence.marks[version] = clock.now()
         self._watched.tell(f"kubectl apply: spec.model.uri is models:/{NAME}/{version} now")
         await self._client.apply(MODEL_DEPLOYMENTS, model_deployment(version), MANAGER)
-
-    async def _settle(self) -> None:
-        """Send no more than this machine can answer swiftly."""
-        while self._load.rate > LOWEST_RATE:
-            await asyncio.sleep(SETTLE_SECONDS)
-            now = asyncio.get_running_loop().time()
-            p99 = self._account.recent(FIRST, now, SETTLE_SECONDS).p99
-            if p99 is not None and p99 < SETTLED_P99:
-                return
-            self._load.rate = max(self._load.rate / 2, LOWEST_RATE)
-            self._watched.tell(f"this machine is busy: {self._load.rate:.0f} requests/s now")
 
     def _promoted(self, version: str) -> bool:
         """Whether the version serves; raises StoryError when it was taken back instead."""
@@ -191,23 +195,50 @@ class Story:
 
     async def _after(self) -> After:
         """Let requests in flight end, then watch who answers, and read the API back."""
-        await asyncio.sleep(IN_FLIGHT_SECONDS)
+        await asyncio.sleep(self._pace.in_flight)
         before = self._account.shares()
-        await asyncio.sleep(WITNESS_SECONDS)
+        await asyncio.sleep(self._pace.witness)
         after = self._account.shares()
         answers = {version: count - before.get(version, 0) for version, count in after.items()}
         return After(await self._watched.readback(), answers)
 
     @asynccontextmanager
     async def _requests(self) -> AsyncIterator[None]:
-        """Requests flow as long as the block runs."""
-        task = asyncio.create_task(self._load.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
+        """Requests flow as long as the block runs, as many as the machine has room for."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._load.run()), group.create_task(self._keep_pace())]
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+
+    async def _keep_pace(self) -> None:
+        """Halve the rate while the machine is busy with other things, and come back to it."""
+        full, loop = self._load.rate, asyncio.get_running_loop()
+        calm = 0
+        while True:
+            await asyncio.sleep(self._pace.look)
+            stable = self._watched.status.stable
+            if stable is None:
+                continue
+            seen = self._account.recent(stable.resolved_version, loop.time(), self._pace.look)
+            before, rate = self._load.rate, paced(self._load.rate, full, seen)
+            calm = calm + 1 if rate > before else 0
+            if rate < before or calm >= CALM_LOOKS:
+                what = "has room again" if rate > before else "is busy"
+                self._load.rate, calm = rate, 0
+                self._watched.tell(f"this machine {what}: {rate:.0f} requests/s from now on")
 
 
 def _is(arm: Arm | None, version: str) -> bool:
     return arm is not None and arm.resolved_version == version
+
+
+def paced(rate: float, full: float, stable: Recent) -> float:
+    """The rate that fits what stable's answers say about the machine, ``full`` at most."""
+    if stable.p90 is None or stable.p90 > BUSY_P90:
+        return max(rate / 2, min(LOWEST_RATE, full))
+    if stable.p90 < IDLE_P90:
+        return min(rate * 2, full)
+    return rate

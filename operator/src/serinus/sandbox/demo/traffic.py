@@ -66,7 +66,8 @@ class Recent:
     requests: int
     per_second: float
     error_rate: float | None  # None without requests
-    p99: float | None  # seconds; None without requests
+    p90: float | None  # seconds; None without requests
+    p99: float | None
 
 
 def percentile(values: Iterable[float], share: float) -> float | None:
@@ -105,7 +106,7 @@ class Account:
         start = now - (self._window if seconds is None else seconds)
         answers = [a for a in self._recent if a.version == version and a.at >= start]
         if not answers:
-            return Recent(0, 0.0, None, None)
+            return Recent(0, 0.0, None, None, None)
         # A version that has only just got traffic is not slow: count from its first answer.
         since = max(start, min(a.at for a in answers))
         bad = sum(a.outcome is not Outcome.OK for a in answers)
@@ -113,6 +114,7 @@ class Account:
             requests=len(answers),
             per_second=len(answers) / max(now - since, 1.0),
             error_rate=bad / len(answers),
+            p90=percentile((a.seconds for a in answers), 0.90),
             p99=percentile((a.seconds for a in answers), 0.99),
         )
 

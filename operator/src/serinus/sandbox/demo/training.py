@@ -86,7 +86,7 @@ class Training:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env=_environment(),
+                env=_environment(self._folder),
                 cwd=self._folder,
                 start_new_session=True,
             )
@@ -131,10 +131,14 @@ class Training:
         return self._process
 
 
-def _environment() -> dict[str, str]:
-    """Nothing that could send the demo to somebody's real registry."""
+def _environment(folder: Path) -> dict[str, str]:
+    """Nothing that could send the demo to somebody's real registry, or leave files elsewhere."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MLFLOW_")}
-    return kept | {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+    return kept | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GIT_PYTHON_REFRESH": "quiet",
+        "TMPDIR": str(folder),
+    }
 
 
 def main(folder: Path, model_name: str, orders: TextIO, events: TextIO) -> None:
