@@ -5,9 +5,9 @@ SHELL := /bin/bash
 
 bin := .venv/bin
 DEMO_FLAGS := $(if $(KEEP),--keep,)
-# Quick tiers first: a broken rule shows in seconds, before any process is started.
-QUICK := tests/unit tests/contract
-SLOW := tests/integration tests/scenarios
+# Quick tiers first: a broken rule shows in seconds, before any process is started. Stories last and alone:
+# they judge latencies.
+
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,8 +21,9 @@ demo: ## the main job in the sandbox: version 2 promoted, version 3 taken back (
 
 test: ## every test; ARGS="..." goes to pytest
 	@tools/setup test
-	$(bin)/python -m pytest $(QUICK) -n 2 -q $(ARGS)
-	$(bin)/python -m pytest $(SLOW) -n 2 --dist loadgroup -q $(ARGS)
+	$(bin)/python -m pytest tests/unit tests/contract -n 2 -q $(ARGS)
+	$(bin)/python -m pytest tests/integration -n 2 --dist loadfile -q $(ARGS)
+	$(bin)/python -m pytest tests/scenarios -q $(ARGS)
 
 test-kubernetes: ## the cluster tests on the Kubernetes that SERINUS_TEST_KUBECONFIG names
 	@tools/setup test

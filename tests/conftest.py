@@ -5,6 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
+
 HERE = Path(__file__).parent
 for folder in ("unit/core", "scenarios"):
     sys.path.insert(0, str(HERE / folder))
+
+# The same examples on every run, however busy the machine is.
+settings.register_profile(
+    "serinus", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("serinus")
