@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 SERVE: dict[str, Any] = {
     "command": [sys.executable, str(STAND_IN), "8080"],
     "ports": [{"name": "http", "containerPort": 8080}],
+    "readinessProbe": {"httpGet": {"port": "http"}, "periodSeconds": 1},
 }
 
 
