@@ -65,6 +65,14 @@ def test_a_keyed_item_goes_with_what_was_defaulted_in_it() -> None:
     assert spec(apply(live, {"parts": [{"name": "a"}]})) == {"parts": [{"name": "a"}]}
 
 
+def test_an_item_goes_although_another_manager_owns_a_field_in_it() -> None:
+    live = apply(None, {"parts": [{"name": "a"}, {"name": "b"}]})
+    after = {**live, "parts": [{"name": "a"}, {"name": "b", "value": "1"}]}
+    entries = record_update(live, after, manager("patcher", "Update"), SCHEMA)
+    after["metadata"] = {"managedFields": entries}
+    assert spec(apply(after, {"parts": [{"name": "a"}]})) == {"parts": [{"name": "a"}]}
+
+
 def test_items_of_others_stay_in_keyed_lists_and_sets() -> None:
     live = apply(None, {"parts": [{"name": "a"}], "set": ["x"]})
     live = apply(live, {"parts": [{"name": "b"}], "set": ["y"]}, "other")
@@ -119,6 +127,15 @@ def test_an_update_takes_what_it_changes() -> None:
     entries = record_update(live, after, manager("patcher", "Update"), SCHEMA)
     owned = {entry["manager"]: entry["fieldsV1"] for entry in entries}
     assert owned == {"me": {"f:labels": {"f:a": {}}}, "patcher": {"f:size": {}}}
+
+
+def test_who_owns_only_a_container_owns_its_content() -> None:
+    body = {"labels": {"a": "b"}}
+    entry = {**manager("old", "Update").to_dict(), "fieldsV1": {"f:labels": {}}}
+    live = {**body, "metadata": {"managedFields": [entry]}}
+    with pytest.raises(ApiError) as refused:
+        apply(live, {"labels": {"a": "c"}})
+    assert refused.value.message.endswith(": .labels.a")
 
 
 def test_an_update_that_changes_nothing_owns_nothing() -> None:

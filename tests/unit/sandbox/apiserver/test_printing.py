@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from serinus.sandbox.apiserver.ages import duration
 from serinus.sandbox.apiserver.jsonpath import compile_path
-from serinus.sandbox.apiserver.printing import duration, table, wants_table
+from serinus.sandbox.apiserver.printing import table, wants_table
 from serinus.sandbox.apiserver.resources import BUILTINS, Column, Resource
 
 CREATED = "2020-01-01T00:00:00Z"

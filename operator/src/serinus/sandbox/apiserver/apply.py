@@ -77,6 +77,25 @@ def managers_of(obj: Mapping[str, Any] | None) -> list[Manager]:
     ]
 
 
+def _current_managers(obj: Mapping[str, Any] | None, schema: Schema) -> list[Manager]:
+    """Return the managers as they stand towards the object's schema today.
+
+    Who owns a map or list but nothing in it may have owned it when it was atomic, so the real
+    server gives all of the content to that manager.
+    """
+    managers = managers_of(obj)
+    if not managers or obj is None:
+        return managers
+    containers = fields.granular_containers(_unmanaged(obj), schema)
+    result = []
+    for manager in managers:
+        inner = _prefixes(path[:-1] for path in manager.owned)
+        bare = [path for path in manager.owned if path in containers and path not in inner]
+        more: set[Path] = set().union(*(containers[path] for path in bare))
+        result.append(replace(manager, owned=manager.owned | more) if more else manager)
+    return result
+
+
 def to_managed_fields(managers: Iterable[Manager]) -> list[dict[str, Any]]:
     """Return managedFields in the real server's order: applied first, then by time and name."""
     ordered = sorted(managers, key=lambda m: (m.operation, m.time, m.name, m.subresource))
@@ -102,7 +121,7 @@ def record_update(
     before: Mapping[str, Any] | None, after: Mapping[str, Any], actor: Manager, schema: Schema
 ) -> list[dict[str, Any]]:
     """Return managedFields after a create, update or patch by ``actor`` (its ``owned`` is ignored)."""
-    managers = managers_of(before)
+    managers = _current_managers(before, schema)
     found, gone = fields.compare(_unmanaged(before or {}), _unmanaged(after), schema)
     changed = _without_server_fields(found)
     previous = next((m for m in managers if m.identity == actor.identity), None)
@@ -148,7 +167,9 @@ def _remove(value: Any, schema: Schema, path: Path, gone: frozenset[Path]) -> An
             inner_path = (*path, f"f:{name}")
             if inner_path not in gone:
                 child = schemas.field(schema, name)
-                result[name] = _remove(inner, child or {}, inner_path, gone)
+                left = _remove(inner, child or {}, inner_path, gone)
+                if left not in ({}, []) or left == inner:  # what was emptied goes too
+                    result[name] = left
         return result
     keys = schemas.list_keys(schema)
     if isinstance(value, list) and keys is not None:
@@ -188,13 +209,14 @@ def apply_configuration(
     """
     before = _unmanaged(live) if live is not None else {"metadata": {}}
     config = _unmanaged(applied)
-    managers = managers_of(live)
+    managers = _current_managers(live, schema)
     previous = next((m for m in managers if m.identity == actor.identity), None)
     owned = frozenset(_without_server_fields(fields.field_set(config, schema), reset))
     others = [m for m in managers if m.identity != actor.identity]
     merged = merge(before, config, schema)
     if previous is not None:
-        kept = _prefixes(owned.union(*(m.owned for m in others)))
+        # An item of a list stays only when somebody owns the item itself, not just a field in it.
+        kept = _named_prefixes(owned.union(*(m.owned for m in others)))
         gone = frozenset(_named_prefixes(previous.owned) - kept - _SERVER_FIELDS)
         merged = _remove(merged, schema, (), gone)
     changed, removed = fields.compare(before, merged, schema)

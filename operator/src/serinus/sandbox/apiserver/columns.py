@@ -2,273 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from serinus.sandbox.apiserver import rows
 from serinus.sandbox.apiserver.resources import Column, Resource
 
 Object: TypeAlias = dict[str, Any]
 Cells: TypeAlias = Callable[[Object, float], list[Any]]
 
-_NONE = "<none>"
 _RBAC = "rbac.authorization.k8s.io"
-
-
-def _age(obj: Object, now: float) -> str:
-    from serinus.sandbox.apiserver.printing import age
-
-    return age(obj["metadata"].get("creationTimestamp"), now)
-
-
-def _joined(values: Sequence[Any]) -> str:
-    return ",".join(str(value) for value in values if value) or _NONE
-
-
-def _selector(labels: Mapping[str, str] | None) -> str:
-    return _joined([f"{key}={value}" for key, value in (labels or {}).items()])
-
-
-def _pod_reason(pod: Object) -> str:
-    status = pod.get("status", {})
-    reason = status.get("reason") or status.get("phase", "Unknown")
-    running = False
-    for container in reversed(status.get("containerStatuses") or []):
-        state = container.get("state") or {}
-        if why := (state.get("waiting") or {}).get("reason"):
-            reason = why
-        elif ended := state.get("terminated"):
-            code = ended.get("exitCode", 0)
-            signal = ended.get("signal")
-            reason = ended.get("reason") or (f"Signal:{signal}" if signal else f"ExitCode:{code}")
-        elif container.get("ready") and "running" in state:
-            running = True
-    if reason == "Completed" and running:
-        reason = "Running" if _is_ready(status) else "NotReady"
-    if "deletionTimestamp" in pod["metadata"]:
-        reason = "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
-    return str(reason)
-
-
-def _is_ready(status: Object) -> bool:
-    conditions = status.get("conditions") or []
-    return any(c.get("type") == "Ready" and c.get("status") == "True" for c in conditions)
-
-
-def _pod_restarts(statuses: list[Object], now: float) -> str:
-    from serinus.sandbox.apiserver.printing import age
-
-    count = sum(container.get("restartCount", 0) for container in statuses)
-    ended = [
-        (container.get("lastState") or {}).get("terminated", {}).get("finishedAt")
-        for container in statuses
-    ]
-    last = max((time for time in ended if time), default=None)
-    return f"{count} ({age(last, now)} ago)" if count and last else str(count)
-
-
-def _pod(pod: Object, now: float) -> list[Any]:
-    spec, status = pod["spec"], pod.get("status", {})
-    statuses = status.get("containerStatuses") or []
-    ready = sum(bool(container.get("ready")) for container in statuses)
-    gates = spec.get("readinessGates") or []
-    return [
-        f"{ready}/{len(spec.get('containers') or [])}",
-        _pod_reason(pod),
-        _pod_restarts(statuses, now),
-        _age(pod, now),
-        status.get("podIP") or _NONE,
-        spec.get("nodeName") or _NONE,
-        status.get("nominatedNodeName") or _NONE,
-        f"0/{len(gates)}" if gates else _NONE,
-    ]
-
-
-def _template(obj: Object) -> list[str]:
-    containers = obj["spec"].get("template", {}).get("spec", {}).get("containers") or []
-    labels = (obj["spec"].get("selector") or {}).get("matchLabels")
-    return [
-        _joined([container.get("name") for container in containers]),
-        _joined([container.get("image") for container in containers]),
-        _selector(labels),
-    ]
-
-
-def _deployment(obj: Object, now: float) -> list[Any]:
-    status = obj.get("status", {})
-    return [
-        f"{status.get('readyReplicas', 0)}/{obj['spec'].get('replicas', 1)}",
-        status.get("updatedReplicas", 0),
-        status.get("availableReplicas", 0),
-        _age(obj, now),
-        *_template(obj),
-    ]
-
-
-def _replica_set(obj: Object, now: float) -> list[Any]:
-    status = obj.get("status", {})
-    return [
-        obj["spec"].get("replicas", 1),
-        status.get("replicas", 0),
-        status.get("readyReplicas", 0),
-        _age(obj, now),
-        *_template(obj),
-    ]
-
-
-def _service(obj: Object, now: float) -> list[Any]:
-    spec = obj["spec"]
-    external = _NONE if spec["type"] in ("ClusterIP", "NodePort") else "<pending>"
-    ports = [
-        f"{port['port']}:{port['nodePort']}/{port['protocol']}"
-        if port.get("nodePort")
-        else f"{port['port']}/{port['protocol']}"
-        for port in spec.get("ports") or []
-    ]
-    return [
-        spec["type"],
-        spec.get("clusterIP") or _NONE,
-        spec.get("externalName") or external,
-        _joined(ports),
-        _age(obj, now),
-        _selector(spec.get("selector")),
-    ]
-
-
-def _node(obj: Object, now: float) -> list[Any]:
-    status = obj.get("status", {})
-    info = status.get("nodeInfo", {})
-    addresses = {a.get("type"): a.get("address") for a in status.get("addresses") or []}
-    words = ["Ready" if _is_ready(status) else "NotReady"]
-    if obj.get("spec", {}).get("unschedulable"):
-        words.append("SchedulingDisabled")
-    prefix = "node-role.kubernetes.io/"
-    labels = obj["metadata"].get("labels") or {}
-    return [
-        ",".join(words),
-        _joined([label.removeprefix(prefix) for label in labels if label.startswith(prefix)]),
-        _age(obj, now),
-        info.get("kubeletVersion", ""),
-        addresses.get("InternalIP") or _NONE,
-        addresses.get("ExternalIP") or _NONE,
-        info.get("osImage") or "<unknown>",
-        info.get("kernelVersion") or "<unknown>",
-        info.get("containerRuntimeVersion") or "<unknown>",
-    ]
-
-
-def _event(obj: Object, now: float) -> list[Any]:
-    from serinus.sandbox.apiserver.printing import age
-
-    metadata = obj["metadata"]
-    first = obj.get("firstTimestamp") or obj.get("eventTime") or metadata["creationTimestamp"]
-    last = (obj.get("series") or {}).get("lastObservedTime") or obj.get("lastTimestamp") or first
-    about = obj.get("involvedObject") or obj.get("regarding") or {}
-    source = obj.get("source") or obj.get("deprecatedSource") or {}
-    component = source.get("component") or obj.get("reportingComponent") or ""
-    return [
-        age(last, now),
-        obj.get("type", ""),
-        obj.get("reason", ""),
-        f"{about.get('kind', '').lower()}/{about.get('name', '')}",
-        about.get("fieldPath", ""),
-        ", ".join(filter(None, (component, source.get("host")))),
-        (obj.get("message") or obj.get("note") or "").strip(),
-        age(first, now),
-        obj.get("count") or 1,
-        metadata["name"],
-    ]
-
-
-def _short(values: list[str], limit: int = 3) -> str:
-    more = f" + {len(values) - limit} more..." if len(values) > limit else ""
-    return (",".join(values[:limit]) + more) or _NONE
-
-
-def _endpoints(obj: Object, now: float) -> list[Any]:
-    pairs = [
-        f"{address['ip']}:{port['port']}"
-        for subset in obj.get("subsets") or []
-        for port in subset.get("ports") or []
-        for address in subset.get("addresses") or []
-    ]
-    return [_short(pairs), _age(obj, now)]
-
-
-def _endpoint_slice(obj: Object, now: float) -> list[Any]:
-    addresses = [a for endpoint in obj.get("endpoints") or [] for a in endpoint["addresses"]]
-    ports = [str(port.get("port", "*")) for port in obj.get("ports") or []]
-    shown = _short(ports) if ports else "<unset>"
-    return [obj.get("addressType", ""), shown, _short(addresses) if addresses else "<unset>",
-            _age(obj, now)]  # fmt: skip
-
-
-def _job(obj: Object, now: float) -> list[Any]:
-    from serinus.sandbox.apiserver.printing import duration, seconds_of
-
-    spec, status = obj["spec"], obj.get("status", {})
-    done = {c["type"] for c in status.get("conditions") or [] if c.get("status") == "True"}
-    word = next((w for w in ("Complete", "Failed", "Suspended") if w in done), "Running")
-    start = status.get("startTime")
-    end = seconds_of(status["completionTime"]) if status.get("completionTime") else now
-    took = duration(end - seconds_of(start)) if start else ""
-    completions = f"{status.get('succeeded', 0)}/{spec.get('completions', 1)}"
-    return [word, completions, took, _age(obj, now), *_template(obj)]
-
-
-def _binding(obj: Object, now: float) -> list[Any]:
-    role = obj.get("roleRef", {})
-    names: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
-    for subject in obj.get("subjects") or []:
-        space = f"{subject['namespace']}/" if subject.get("namespace") else ""
-        names.setdefault(subject.get("kind", ""), []).append(f"{space}{subject.get('name')}")
-    people = [", ".join(names[kind]) for kind in ("User", "Group", "ServiceAccount")]
-    return [f"{role.get('kind')}/{role.get('name')}", _age(obj, now), *people]
-
-
-def _created(obj: Object, _: float) -> list[Any]:
-    return [obj["metadata"]["creationTimestamp"]]
-
 
 _TABLES: dict[tuple[str, str], tuple[str, Cells]] = {
     ("", "Pod"): (
-        "Ready Status Restarts Age IP* Node* Nominated_Node* Readiness_Gates*", _pod),
+        "Ready Status Restarts Age IP* Node* Nominated_Node* Readiness_Gates*", rows.pod),
     ("apps", "Deployment"): (
-        "Ready Up-to-date Available Age Containers* Images* Selector*", _deployment),
+        "Ready Up-to-date Available Age Containers* Images* Selector*", rows.deployment),
     ("apps", "ReplicaSet"): (
-        "Desired# Current# Ready# Age Containers* Images* Selector*", _replica_set),
-    ("", "Service"): ("Type Cluster-IP External-IP Port(s) Age Selector*", _service),
+        "Desired# Current# Ready# Age Containers* Images* Selector*", rows.replica_set),
+    ("", "Service"): ("Type Cluster-IP External-IP Port(s) Age Selector*", rows.service),
     ("", "Namespace"): (
-        "Status Age", lambda obj, now: [obj.get("status", {}).get("phase"), _age(obj, now)]),
+        "Status Age", lambda obj, now: [obj.get("status", {}).get("phase"), rows.age_of(obj, now)]),
     ("", "Node"): (
         "Status Roles Age Version Internal-IP* External-IP* OS-Image* Kernel-Version* Runtime*",
-        _node),
+        rows.node),
     ("", "Event"): (
         "Last_Seen Type Reason Object Subobject* Source* Message First_Seen* Count#* Name*",
-        _event),
+        rows.event),
     ("events.k8s.io", "Event"): (
         "Last_Seen Type Reason Object Subobject* Source* Message First_Seen* Count#* Name*",
-        _event),
-    ("", "Endpoints"): ("Endpoints Age", _endpoints),
-    ("discovery.k8s.io", "EndpointSlice"): ("AddressType Ports Endpoints Age", _endpoint_slice),
+        rows.event),
+    ("", "Endpoints"): ("Endpoints Age", rows.endpoints),
+    ("discovery.k8s.io", "EndpointSlice"): ("AddressType Ports Endpoints Age", rows.endpoint_slice),
     ("", "ConfigMap"): (
         "Data Age",
         lambda obj, now: [len(obj.get("data") or {}) + len(obj.get("binaryData") or {}),
-                          _age(obj, now)]),
+                          rows.age_of(obj, now)]),
     ("", "Secret"): (
         "Type Data Age",
-        lambda obj, now: [obj.get("type", ""), len(obj.get("data") or {}), _age(obj, now)]),
+        lambda obj, now: [obj.get("type", ""), len(obj.get("data") or {}), rows.age_of(obj, now)]),
     ("", "ServiceAccount"): (
-        "Secrets# Age", lambda obj, now: [len(obj.get("secrets") or []), _age(obj, now)]),
+        "Secrets# Age", lambda obj, now: [len(obj.get("secrets") or []), rows.age_of(obj, now)]),
     ("batch", "Job"): (
-        "Status Completions Duration Age Containers* Images* Selector*", _job),
+        "Status Completions Duration Age Containers* Images* Selector*", rows.job),
     ("coordination.k8s.io", "Lease"): (
         "Holder Age",
-        lambda obj, now: [(obj.get("spec") or {}).get("holderIdentity", ""), _age(obj, now)]),
-    (_RBAC, "ClusterRole"): ("Created_At", _created),
-    (_RBAC, "Role"): ("Created_At", _created),
-    (_RBAC, "ClusterRoleBinding"): ("Role Age Users* Groups* ServiceAccounts*", _binding),
-    (_RBAC, "RoleBinding"): ("Role Age Users* Groups* ServiceAccounts*", _binding),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): ("Created_At", _created),
+        lambda obj, now: [(obj.get("spec") or {}).get("holderIdentity", ""), rows.age_of(obj, now)]),
+    ("networking.k8s.io", "Ingress"): ("Class Hosts Address Ports Age", rows.ingress),
+    ("networking.k8s.io", "IngressClass"): (
+        "Controller Age",
+        lambda obj, now: [(obj.get("spec") or {}).get("controller", ""), rows.age_of(obj, now)]),
+    ("policy", "PodDisruptionBudget"): (
+        "Min_Available Max_Unavailable Allowed_Disruptions# Age", rows.disruption_budget),
+    ("autoscaling", "HorizontalPodAutoscaler"): (
+        "Reference MinPods MaxPods Replicas# Age", rows.autoscaler),
+    (_RBAC, "ClusterRole"): ("Created_At", rows.created),
+    (_RBAC, "Role"): ("Created_At", rows.created),
+    (_RBAC, "ClusterRoleBinding"): ("Role Age Users* Groups* ServiceAccounts*", rows.binding),
+    (_RBAC, "RoleBinding"): ("Role Age Users* Groups* ServiceAccounts*", rows.binding),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): ("Created_At", rows.created),
 }  # fmt: skip
 
 

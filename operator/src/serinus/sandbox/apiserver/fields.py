@@ -102,6 +102,25 @@ def field_set(value: Any, schema: Schema, path: Path = ()) -> set[Path]:
     return found
 
 
+def granular_containers(value: Any, schema: Schema, path: Path = ()) -> dict[Path, set[Path]]:
+    """Return every map and keyed list below the root that is not empty, with all paths in it."""
+    found: dict[Path, set[Path]] = {}
+    children: list[tuple[Any, Schema, Path]] = []
+    if isinstance(value, dict) and value and not schemas.is_atomic_map(schema):
+        for name, inner in value.items():
+            child = schemas.field(schema, name)
+            children.append((inner, child if child is not None else _ANY, (*path, f"f:{name}")))
+    elif isinstance(value, list) and value and (keys := schemas.list_keys(schema)) is not None:
+        inner_schema = schemas.items(schema)
+        for element, item in indexed(value, keys, schema).items():
+            children.append((item, inner_schema, (*path, element)))
+    if children and path:
+        found[path] = field_set(value, schema, path)
+    for inner, child, inner_path in children:
+        found |= granular_containers(inner, child, inner_path)
+    return found
+
+
 def _whole(value: Any, schema: Schema, path: Path) -> set[Path]:
     """Return the paths below and including ``path``: what appears or goes with a whole value."""
     owned = field_set(value, schema, path)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from typing import Any, TypeAlias
+
+import orjson
 
 from serinus.sandbox.apiserver.errors import Cause
 from serinus.sandbox.apiserver.resources import Resource
@@ -114,8 +117,6 @@ def _default_service(service: Object) -> None:
 def _default_secret(secret: Object) -> None:
     secret.setdefault("type", "Opaque")
     if text := secret.pop("stringData", None):
-        import base64
-
         encoded = {key: base64.b64encode(val.encode()).decode() for key, val in text.items()}
         secret["data"] = {**(secret.get("data") or {}), **encoded}
 
@@ -216,6 +217,10 @@ def _check_workload(obj: Object) -> list[Cause]:
     if spec.get("replicas", 0) < 0:
         why = f"Invalid value: {spec['replicas']}: must be greater than or equal to 0"
         causes.append(Cause("spec.replicas", "FieldValueInvalid", why))
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type") == "Recreate" and strategy.get("rollingUpdate"):
+        why = "Forbidden: may not be specified when strategy `type` is 'Recreate'"
+        causes.append(Cause("spec.strategy.rollingUpdate", "FieldValueForbidden", why))
     template = spec.get("template") or {}
     selector = spec.get("selector")
     if not selector:
@@ -224,8 +229,6 @@ def _check_workload(obj: Object) -> list[Cause]:
         have = (template.get("metadata") or {}).get("labels") or {}
         wanted = selector.get("matchLabels") or {}
         if any(have.get(key) != value for key, value in wanted.items()):
-            import orjson
-
             shown = orjson.dumps(have).decode()
             why = f"Invalid value: {shown}: `selector` does not match template `labels`"
             causes.append(Cause("spec.template.metadata.labels", "FieldValueInvalid", why))
@@ -310,8 +313,6 @@ def check_immutable(resource: Resource, before: Object, after: Object) -> list[C
         for part in path.split("."):
             old, new = (old or {}).get(part), (new or {}).get(part)
         if old != new:
-            import orjson
-
             shown = orjson.dumps(new).decode()
             why = f"Invalid value: {shown}: field is immutable"
             causes.append(Cause(path, "FieldValueInvalid", why))
