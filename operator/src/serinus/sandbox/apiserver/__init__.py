@@ -11,6 +11,7 @@ A request goes through ``server`` (who, may they, which route), ``handlers`` or 
 
 What a real server does and this one does not: chunked lists (a list is always whole), streaming
 lists, webhooks, conversion between versions other than "None", cluster IPs of Services, the
-ServiceAccount admission of pods, ratcheting of schema errors (rules are ratcheted), checks against
-escalation in RBAC, compiling CEL rules before they are first used, exec, attach, port-forward, eviction, and keeping anything after it stops.
+ServiceAccount admission of pods, ratcheting of schema errors (rules are ratcheted), compiling CEL
+rules before they are first used, checks against escalation in RBAC, exec, attach, port-forward,
+eviction, and keeping anything after it stops.
 """
