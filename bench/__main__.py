@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         description="Compares the model server with a plain FastAPI application, side by side.",
     )
     parser.add_argument(
-        "--seconds", type=_positive, default=1.0, help="length of one measurement (%(default)s)"
+        "--seconds", type=_positive, default=0.8, help="length of one measurement (%(default)s)"
     )
     parser.add_argument("--rounds", type=_count, default=3, help="at most so many (%(default)s)")
     parser.add_argument(

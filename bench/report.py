@@ -20,6 +20,7 @@ from bench.servers import OURS, PEER
 
 _PACKAGES = ("fastapi", "uvicorn", "mlflow", "scikit-learn", "numpy", "pandas", "pydantic")
 _WIDTH = 120
+_OWN_CORE = 0.9  # from this share on, the core counts as the server's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,16 +99,24 @@ def show(found: Measurements, around: Surroundings, options: Options) -> None:
     versions = ", ".join(f"{name} {version}" for name, version in around.versions.items())
     pins = "server and load on a core each" if around.pinned else "server and load share one core"
     console.print(
-        f"{found.rounds} round(s), {options.seconds:g} s per measurement; ratio: {OURS}/{PEER}, median of the "
-        f"rounds' ratios.\nRequests: {found.requests[OURS]:,} and {found.requests[PEER]:,}; "
+        f"{found.rounds} round(s), {options.seconds:g} s per measurement; "
+        f"ratio: {OURS}/{PEER}, median of the rounds' ratios.\n"
+        f"Requests: {found.requests[OURS]:,} and {found.requests[PEER]:,}; "
         f"errors: {found.errors[OURS]} and {found.errors[PEER]}; every answer equal to "
         f"mlflow.pyfunc's, unless counted as an error.\n"
         f"{around.date}; {around.processor}, {around.cores} cores, {pins}; load average "
-        f"{around.load_before:.1f} before and {around.load_after:.1f} after;\nunder load the servers got "
+        f"{around.load_before:.1f} before and {around.load_after:.1f} after;\n"
+        f"under load the servers got "
         f"{shares[OURS]:.0%} and {shares[PEER]:.0%} of their core (median; low: others used it).\n"
         f"Python {around.python}, {versions}.",
         soft_wrap=True,
     )
+    if min(shares.values()) < _OWN_CORE:
+        console.print(
+            "Others used the servers' core: compare the CPU times per request first. Rates, latencies "
+            "and starts\nalso say what the others did meanwhile.",
+            soft_wrap=True,
+        )
 
 
 def _cell(values: Spread) -> str:

@@ -90,9 +90,10 @@ def measure(
         names = (OURS, PEER) if number % 2 == 0 else (PEER, OURS)
         for case in cases:
             _Round(case, options, cores, found).run(names)
-        longest = max(longest, time.monotonic() - round_begin)
+        took = time.monotonic() - round_begin
+        longest = max(longest, took)
         found.rounds += 1
-        say(f"round {found.rounds} of {options.rounds} took {longest:.0f} s at most")
+        say(f"round {found.rounds} of {options.rounds} took {took:.0f} s")
     return found
 
 
@@ -166,6 +167,7 @@ class _Round:
                 capture_output=True,
                 text=True,
                 cwd=_ROOT,
+                start_new_session=True,
                 timeout=warmup + seconds + _LOAD_SPARE_SECONDS,
                 check=False,
             )

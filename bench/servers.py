@@ -81,6 +81,9 @@ def running(name: str, case: Case, core: int, concurrency: int) -> Iterator[Serv
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            # Where Linux shares a busy core between sessions (autogroup), the server with more
+            # threads must not get more of it. It also keeps Ctrl-C for us, who stop it then.
+            start_new_session=True,
         )
     try:
         body = dialect.encode(case.single[0].rows)

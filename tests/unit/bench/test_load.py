@@ -7,7 +7,6 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
-
 from bench.load import Exchange, Job, Outcome, run
 
 ECHO = "200 OK"
