@@ -93,9 +93,9 @@ class Story:
             "metadata": {"name": "churn", "namespace": self.namespace},
             "spec": {
                 **SPEC,
-                **spec,
                 "model": {"uri": f"models:/{MODEL}/{version}"},
                 "traffic": {"hostnames": [self.host]},
+                **spec,
             },
         }
 

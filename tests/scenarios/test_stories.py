@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 
+import aiohttp
 import pytest
 from story import SPEC, Story, canary_has_traffic, promoted, rolled_back
 
@@ -231,3 +232,16 @@ async def test_a_paused_breach_keeps_its_weight_until_somebody_decides(story: St
     assert sorted((await story.weights()).values()) == [20, 80]
     await story.apply("3")
     await story.then("version 3 is rolled back", rolled_back("3"))
+
+
+async def test_a_path_prefix_is_gone_before_the_server_sees_the_request(story: Story) -> None:
+    traffic = {"hostnames": [story.host], "path": "/models/churn"}
+    await story.given_version_1_serves(traffic=traffic)
+    async with aiohttp.ClientSession(
+        story.sandbox.gateway_url, headers={"Host": story.host}
+    ) as client:
+        async with client.get("/models/churn/v2/models/churn") as answer:
+            assert answer.status == 200
+            assert (await answer.json())["name"] == "churn"
+        async with client.get("/v2/models/churn") as answer:
+            assert answer.status == 404

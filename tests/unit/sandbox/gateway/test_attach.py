@@ -79,7 +79,7 @@ def test_a_backend_that_cannot_be_used_is_named(reference: dict[str, Any], reaso
             {"parentRefs": [{"name": "public", "namespace": "infra", "sectionName": "x"}]},
             "NoMatchingParent",
         ),
-        ({}, {"rules": [{"filters": [{"type": "URLRewrite"}]}]}, "UnsupportedValue"),
+        ({}, {"rules": [{"filters": [{"type": "RequestMirror"}]}]}, "UnsupportedValue"),
         ({"hostname": "*.example.com"}, {}, "Accepted"),
         (
             {"allowedRoutes": {"namespaces": {

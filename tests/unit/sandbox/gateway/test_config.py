@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,42 @@ def test_a_files_version_changes_with_its_content_only() -> None:
     assert discovery_response([{"name": "a"}]) == (text, version)
     assert discovery_response([{"name": "b"}])[1] != version
     assert json.loads(text)["version_info"] == version
+
+
+@pytest.mark.parametrize(
+    ("prefix", "path", "asked", "want"),
+    [
+        ("/churn", {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}, "/churn/v2", "/v2"),
+        ("/churn", {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}, "/churn", "/"),
+        ("/a.b", {"type": "ReplacePrefixMatch"}, "/a.b/v2", "/v2"),
+        (
+            "/churn",
+            {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/x/"},
+            "/churn/v2",
+            "/x/v2",
+        ),
+        ("/", {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/x"}, "/v2", "/x/v2"),
+        ("/", {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}, "/v2", "/v2"),
+        ("/churn", {"type": "ReplaceFullPath", "replaceFullPath": "/all"}, "/churn/v2", "/all"),
+    ],
+)
+def test_a_path_is_rewritten_as_the_specification_says(
+    prefix: str, path: dict[str, str], asked: str, want: str
+) -> None:
+    rule = {
+        "matches": [{"path": {"type": "PathPrefix", "value": prefix}}],
+        "filters": [{"type": "URLRewrite", "urlRewrite": {"path": path}}],
+        "backendRefs": [backend("stable")],
+    }
+    world = make_world(make_route(rules=[rule]))
+    (entry,) = routes(world, world.routes)
+    action = entry["route"]
+    if "prefix_rewrite" in action:  # Envoy puts it in the place of the matched prefix
+        matched = entry["match"].get("path_separated_prefix", entry["match"].get("prefix"))
+        made = action["prefix_rewrite"] + asked.removeprefix(matched)
+    elif "regex_rewrite" in action:
+        rewrite = action["regex_rewrite"]
+        made = re.sub(rewrite["pattern"]["regex"], rewrite["substitution"], asked, count=1)
+    else:
+        made = asked
+    assert made == want

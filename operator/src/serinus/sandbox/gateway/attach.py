@@ -21,7 +21,7 @@ from serinus.sandbox.resources import GATEWAYS
 CONTROLLER = "sandbox.serinus.dev/gateway"
 ADDRESS = "127.0.0.1"
 SERVICE_NAME = "kubernetes.io/service-name"
-FILTERS = ("RequestHeaderModifier", "ResponseHeaderModifier")
+FILTERS = ("RequestHeaderModifier", "ResponseHeaderModifier", "URLRewrite")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,11 +75,11 @@ def _rule(world: World, route: Object, rule: Object, match: Object) -> list[Obje
         share = {"numerator": round(missing * MILLION / total), "denominator": "MILLION"}
         partly = {**envoy_match, "runtime_fraction": {"default_value": share}}
         entries.append({"match": partly, "direct_response": {"status": 500}})
-    entries.append({"match": envoy_match, "route": _action(rule, good), **_headers(rule)})
+    entries.append({"match": envoy_match, "route": _action(rule, match, good), **_headers(rule)})
     return entries
 
 
-def _action(rule: Object, good: list[Backend]) -> Object:
+def _action(rule: Object, match: Object, good: list[Backend]) -> Object:
     timeouts = rule.get("timeouts") or {}
     weights: dict[str, int] = {}
     for backend in good:
@@ -93,7 +94,36 @@ def _action(rule: Object, good: list[Backend]) -> Object:
         },
         "timeout": seconds(timeouts.get("request", "0s")),
         "retry_policy": retry,
+        **_rewrite(rule, match),
     }
+
+
+def _rewrite(rule: Object, match: Object) -> Object:
+    """A URLRewrite filter as Envoy does it.
+
+    Envoy's ``prefix_rewrite`` would turn ``/churn/v2`` into ``//v2`` when ``/churn`` becomes ``/``: a
+    replacement that ends at the root is a regular expression that takes the slashes with it.
+    """
+    filters = rule.get("filters") or []
+    wanted: Object = next((f["urlRewrite"] for f in filters if f["type"] == "URLRewrite"), {})
+    result: Object = {}
+    if "hostname" in wanted:
+        result["host_rewrite_literal"] = wanted["hostname"]
+    path = wanted.get("path") or {}
+    if path.get("type") == "ReplaceFullPath":
+        result["regex_rewrite"] = _substitution(".*", path.get("replaceFullPath") or "/")
+    elif path.get("type") == "ReplacePrefixMatch":
+        prefix = (match.get("path") or {}).get("value", "/").rstrip("/")
+        new = (path.get("replacePrefixMatch") or "/").rstrip("/")
+        if new:
+            result["prefix_rewrite"] = new if prefix else f"{new}/"
+        elif prefix:
+            result["regex_rewrite"] = _substitution(f"{re.escape(prefix)}/*", "/")
+    return result
+
+
+def _substitution(pattern: str, text: str) -> Object:
+    return {"pattern": {"regex": f"^{pattern}"}, "substitution": text.replace("\\", "\\\\")}
 
 
 _UNITS = {"ms": 0.001, "h": 3600.0, "m": 60.0, "s": 1.0}
