@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +21,7 @@ from serinus.sandbox.demo.evidence import (
     missing,
     reaction,
 )
-from serinus.sandbox.demo.summary import facts, summary
+from serinus.sandbox.demo.summary import Place, facts, places, summary
 from serinus.sandbox.demo.traffic import Account, Answer, Outcome
 from serinus.sandbox.demo.training import Trained
 
@@ -195,6 +196,35 @@ def test_the_summary_of_a_good_demo_has_the_numbers(good: Evidence) -> None:
         "95.0%",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_the_summary_keeps_to_the_width_of_the_terminal(good: Evidence, width: int) -> None:
+    out = io.StringIO()
+    Console(file=out, width=width).print(summary(good, TRAINED, good.marks["2"], 90.0))
+    assert max(map(len, out.getvalue().splitlines())) <= width
+
+
+def test_a_kept_sandbox_is_left_with_commands_that_name_it() -> None:
+    lines = places(
+        Place(
+            sandbox="demo",
+            kubeconfig=Path("/state/kubeconfig"),
+            gateway_url="http://127.0.0.1:1",
+            mlflow_url="http://127.0.0.1:2",
+            prometheus_url=None,
+            namespace="ml",
+            name="tumor",
+            hostname="tumor.example.com",
+            example_row=Path("/state/row.json"),
+            serinus=".venv/bin/serinus",
+        )
+    )
+    assert lines[0] == "export KUBECONFIG=/state/kubeconfig"
+    assert lines[-1] == ".venv/bin/serinus sandbox down --name demo"
+    assert any("-d @/state/row.json http://127.0.0.1:1/invocations" in line for line in lines)
+    assert any("""-p '{"spec":{"model":{"uri":"models:/tumor/2"}}}'""" in line for line in lines)
+    assert not any("None" in line for line in lines)
 
 
 def text_of(evidence: Evidence) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from serinus.sandbox.demo.evidence import missing
 from serinus.sandbox.demo.stage import perform
 from serinus.sandbox.demo.story import HOSTNAME, NAME, NAMESPACE
 from serinus.sandbox.demo.summary import Place, places, summary
-from serinus.sandbox.demo.training import Trained, Training, TrainingError
+from serinus.sandbox.demo.traffic import encode
+from serinus.sandbox.demo.training import LiveRows, Trained, Training, TrainingError
 from serinus.sandbox.parts import APISERVER, Settings
 from serinus.sandbox.supervisor import PartDiedError
 
@@ -77,29 +79,45 @@ async def _until_told(options: Options, console: Console) -> int:
 
 async def _demo(options: Options, console: Console) -> int:
     """Start, play, judge, and leave nothing behind unless that was asked for or something failed."""
+    if _is_up(options.name):
+        _refuse(options, console)
+        return FAILED
     sandbox = Sandbox(
         Settings(name=options.name, scrape_interval=SCRAPE_INTERVAL), tie=not options.keep
     )
     with tempfile.TemporaryDirectory(prefix="serinus-demo-") as folder:
         try:
             status = await _play(sandbox, Path(folder), options, console)
-        except AlreadyUpError as error:
-            console.print(f"\n  {error}. End it first: serinus sandbox down --name {options.name}")
+        except AlreadyUpError:  # somebody was faster
+            _refuse(options, console)
             return FAILED
         except (PartDiedError, TrainingError, TimeoutError) as error:
             console.print(Text(f"\n  ✗ The demo could not start: {error}", "red"))
             status = FAILED
-        except asyncio.CancelledError:
+        except BaseException:
             await sandbox.down()
             raise
-        if status == OK and options.keep:
-            _explain(sandbox, options, console)
-        elif status == OK:
+        if status == OK and not options.keep:
             await sandbox.down()
             console.print(Text(FAREWELL, "dim"))
-        else:
+        elif status != OK:
             await _keep_files(sandbox, Path(folder), console)
         return status
+
+
+def _is_up(name: str) -> bool:
+    """Whether a sandbox of that name runs: it is not ours to stop."""
+    try:
+        found = Sandbox.find(name)
+    except (ValueError, KeyError, TypeError):
+        return False  # its record cannot be read: starting clears it away
+    return found is not None and any(state.pid is not None for state in found.states())
+
+
+def _refuse(options: Options, console: Console) -> None:
+    text = f"\n  A sandbox {options.name!r} is up already. End it first:\n"
+    text += f"    {_command_line()} sandbox down --name {options.name}"
+    console.print(text, markup=False, soft_wrap=True)
 
 
 async def _play(sandbox: Sandbox, folder: Path, options: Options, console: Console) -> int:
@@ -115,7 +133,11 @@ async def _play(sandbox: Sandbox, folder: Path, options: Options, console: Conso
         started, began = clock.now(), time.monotonic()
         evidence = await perform(sandbox, training, rows, console, rate=options.rate)
     console.print(summary(evidence, reports, started, time.monotonic() - began))
-    return FAILED if missing(evidence) else OK
+    if missing(evidence):
+        return FAILED
+    if options.keep:
+        _explain(sandbox, rows, options, console)
+    return OK
 
 
 def _part(console: Console, part: str, what: str, seconds: float) -> None:
@@ -150,7 +172,11 @@ async def _keep_files(sandbox: Sandbox, folder: Path, console: Console) -> None:
     console.print(Text(f"\n  Logs and state: {sandbox.state_dir}", "bold"))
 
 
-def _explain(sandbox: Sandbox, options: Options, console: Console) -> None:
+def _explain(sandbox: Sandbox, rows: LiveRows, options: Options, console: Console) -> None:
+    """How to go on by hand, with one real row to send."""
+    example = sandbox.state_dir / "example-row.json"
+    body, _ = encode(rows)[0]
+    example.write_bytes(body)
     place = Place(
         sandbox=options.name,
         kubeconfig=sandbox.kubeconfig,
@@ -160,7 +186,16 @@ def _explain(sandbox: Sandbox, options: Options, console: Console) -> None:
         namespace=NAMESPACE,
         name=NAME,
         hostname=HOSTNAME,
+        example_row=example,
+        serinus=_command_line(),
     )
     console.print(Text("\n  The sandbox is still up. To look around:\n", "bold"))
     for line in places(place):
-        console.print(f"    {line}", markup=False, soft_wrap=True)
+        console.print(f"    {line}" if line else "", markup=False, soft_wrap=True)
+
+
+def _command_line() -> str:
+    """The program ``serinus`` of this environment, as a user here would type it."""
+    program = Path(sys.executable).with_name("serinus")
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)

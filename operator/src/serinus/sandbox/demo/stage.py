@@ -86,7 +86,7 @@ async def _show(
     def now() -> Frame:
         return _frame(began, story, watched, account)
 
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         await _tell(console, now)
         return
     with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:

@@ -19,7 +19,7 @@ from serinus.sandbox.demo.evidence import (
     missing,
     reaction,
 )
-from serinus.sandbox.demo.traffic import Account, Outcome, Problem
+from serinus.sandbox.demo.traffic import PATH, Account, Outcome, Problem
 from serinus.sandbox.demo.training import Trained
 
 MAX_SHOWN = 5
@@ -37,6 +37,8 @@ class Place:
     namespace: str
     name: str
     hostname: str
+    example_row: Path  # the body of one request
+    serinus: str  # how to call the command line
 
 
 def summary(
@@ -91,19 +93,21 @@ def places(place: Place) -> list[str]:
     """How to go on by hand in a sandbox that was kept."""
     what = f"-n {place.namespace} {place.name}"
     patch = f"""'{{"spec":{{"model":{{"uri":"models:/{place.name}/{BETTER}"}}}}}}'"""
+    headers = f"-H 'Host: {place.hostname}' -H 'Content-Type: application/json'"
     lines = [
         f"export KUBECONFIG={place.kubeconfig}",
         f"kubectl get mdep -n {place.namespace} -w",
         f"kubectl describe mdep {what}",
-        f"kubectl get events -n {place.namespace} --sort-by=.lastTimestamp",
-        f"curl -s -H 'Host: {place.hostname}' {place.gateway_url}/v2/models/{place.name}",
-        "# the spec still asks for version 3; ask for version 2 again, which it is:",
+        f"curl -i {headers} -d @{place.example_row} {place.gateway_url}{PATH}",
+        "",
+        f"# The spec still asks for version {WORSE}, which failed. Ask for version {BETTER} again:",
         f"kubectl patch mdep {what} --type merge -p {patch}",
-        f"# models: {place.mlflow_url}",
+        "",
+        f"# the models   {place.mlflow_url}",
     ]
     if place.prometheus_url:
-        lines.append(f"# metrics: {place.prometheus_url}")
-    return [*lines, f"serinus sandbox down --name {place.sandbox}"]
+        lines.append(f"# the metrics  {place.prometheus_url}")
+    return [*lines, "", f"{place.serinus} sandbox down --name {place.sandbox}"]
 
 
 def _indented(line: str, style: str = "") -> Padding:
