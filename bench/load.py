@@ -46,7 +46,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """``total`` counts every request, ``timed`` the right answers within the ``seconds`` timed.
+    """``total`` counts every request, ``timed`` the right answers that came within the ``seconds``
+    after the warm-up, whenever they were asked for: a slow server's rate would suffer otherwise.
 
     ``elapsed`` are the seconds of all requests. ``errors`` are answers other than 200, wrong
     answers and lost connections. The latencies are NaN when nothing was timed.
@@ -117,7 +118,7 @@ class _Connection(asyncio.Protocol):
             tally.error(f"{status}: {self._body[:200].decode(errors='replace')}")
         elif self._body != tally.answers[self._turn]:
             tally.error(f"wrong answer: {self._body[:200].decode(errors='replace')}")
-        elif self._sent >= tally.begin and now <= tally.end:
+        elif tally.begin <= now <= tally.end:
             tally.latencies.append(now - self._sent)
         if now >= tally.end:
             self._finish("")

@@ -13,8 +13,13 @@ ECHO = "200 OK"
 
 
 @contextlib.asynccontextmanager
-async def _echo(status: str = ECHO, answers: int = 1_000_000) -> AsyncIterator[int]:
-    """A server that answers a body with itself, and hangs up after so many ``answers``."""
+async def _echo(
+    status: str = ECHO, answers: int = 1_000_000, delay: float = 0.0
+) -> AsyncIterator[int]:
+    """A server that answers a body with itself, and hangs up after so many ``answers``.
+
+    ``delay`` are the seconds that every answer takes.
+    """
     left = answers
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -24,6 +29,7 @@ async def _echo(status: str = ECHO, answers: int = 1_000_000) -> AsyncIterator[i
                 left -= 1
                 head = await reader.readuntil(b"\r\n\r\n")
                 body = await reader.readexactly(int(head.rpartition(b":")[2]))
+                await asyncio.sleep(delay)
                 reply = f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n\r\n"
                 writer.write(reply.encode() + body)
         writer.close()
@@ -43,6 +49,14 @@ async def test_right_answers_are_timed_and_no_errors() -> None:
     assert outcome.errors == 0
     assert 0 < outcome.timed <= outcome.total
     assert 0 < outcome.p50_ms <= outcome.p99_ms
+
+
+async def test_an_answer_counts_when_it_comes_though_it_was_asked_for_during_the_warm_up() -> None:
+    async with _echo(answers=1, delay=0.2) as port:
+        job = Job(port, "/", [Exchange("a", "a")], 1, seconds=10, warmup=0.05)
+        outcome = await run(job)
+    assert outcome.timed == 1
+    assert outcome.p50_ms >= 190
 
 
 async def test_an_answer_to_another_request_is_an_error() -> None:
