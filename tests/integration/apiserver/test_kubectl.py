@@ -111,11 +111,6 @@ def test_tables_show_columns_of_custom_and_builtin_kinds(kubectl: Kubectl) -> No
         (("explain", "widget.spec.size"), "How large it is."),
         (("explain", "deployment.spec.strategy"), "rollingUpdate"),
         (("api-resources",), "widgets"),
-        (("auth", "can-i", "create", "pods"), "yes"),
-        (("auth", "whoami"), "kubernetes-admin"),
-        (("create", "namespace", "by-kubectl", "--dry-run=server"), "created"),
-        (("create", "configmap", "c", "--from-literal=a=b"), "created"),
-        (("create", "deployment", "d", "--image=i"), "created"),
         (("run", "p", "--image=i"), "created"),
         (("get", "events"), "No resources"),
         (("version",), "Server Version"),
@@ -125,6 +120,31 @@ def test_tables_show_columns_of_custom_and_builtin_kinds(kubectl: Kubectl) -> No
 def test_commands(kubectl: Kubectl, arguments: tuple[str, ...], want: str) -> None:
     kubectl("create", "-f", "-", stdin=widget())
     assert want in kubectl(*arguments)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("create", "configmap", "c", "--from-literal=a=b"),
+        ("create", "token", "default"),
+        ("auth", "can-i", "create", "pods"),
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_commands_that_send_protobuf_are_told_what_to_use(
+    kubectl: Kubectl, arguments: tuple[str, ...]
+) -> None:
+    refused = kubectl(*arguments, fails=True)
+    assert "takes JSON and YAML" in refused
+    assert "use kubectl apply" in refused
+
+
+def test_what_create_would_send_can_be_applied(kubectl: Kubectl) -> None:
+    body = kubectl(
+        "create", "configmap", "c", "--from-literal=a=b", "--dry-run=client", "-o", "json"
+    )
+    assert "created" in kubectl("apply", "-f", "-", stdin=json.loads(body))
+    assert kubectl("get", "cm", "c", "-o", "jsonpath={.data.a}") == "b"
 
 
 def test_a_watch_prints_rows_as_they_change(

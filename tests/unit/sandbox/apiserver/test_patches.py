@@ -8,7 +8,7 @@ from serinus.sandbox.apiserver import schema as schemas
 from serinus.sandbox.apiserver.errors import ApiError
 from serinus.sandbox.apiserver.patches import json_patch, merge_patch, strategic_merge
 
-POD_SPEC = schemas.definitions()["io.k8s.api.core.v1.PodSpec"]
+POD_SPEC = schemas.definitions()["io.k8s.v1.PodSpec"]
 
 
 def named(*names: str) -> list[dict[str, Any]]:

@@ -80,7 +80,7 @@ def test_defaults_fill_what_is_absent_but_not_an_allowed_null() -> None:
 
 
 def test_a_builtin_type_knows_its_fields_and_lists() -> None:
-    pod_spec = schema.definitions()["io.k8s.api.core.v1.PodSpec"]
+    pod_spec = schema.definitions()["io.k8s.v1.PodSpec"]
     containers = schema.field(pod_spec, "containers")
     assert containers is not None
     assert schema.list_keys(containers) == ("name",)

@@ -9,9 +9,11 @@ A request goes through ``server`` (who, may they, which route), ``handlers`` or 
 (one per verb), ``verbs`` (what the verb does, with ``decoding``, ``admission``, ``apply`` and
 ``deletion``) and ``store`` (revisions, history, watchers). ``resources`` is the table of kinds.
 
-What a real server does and this one does not: chunked lists (a list is always whole), streaming
-lists, webhooks, conversion between versions other than "None", cluster IPs of Services, the
-ServiceAccount admission of pods, ratcheting of schema errors (rules are ratcheted), compiling CEL
-rules before they are first used, checks against escalation in RBAC, exec, attach, port-forward,
-eviction, and keeping anything after it stops.
+What a real server does and this one does not: protobuf bodies (kubectl sends them for ``create
+TYPE``, ``create token``, ``auth can-i`` and ``auth whoami``; ``create -f`` and ``apply`` send
+JSON), chunked lists (a list is always whole), streaming lists, webhooks, conversion between
+versions other than "None", cluster IPs of Services, the ServiceAccount admission of pods,
+ratcheting of schema errors (rules are ratcheted), compiling CEL rules before they are first used,
+checks against escalation in RBAC, exec, attach, port-forward, eviction, and keeping anything after
+it stops.
 """

@@ -133,6 +133,15 @@ def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message)
 
 
+def protobuf_body() -> ApiError:
+    """The body is protobuf; a real server reads it, this one does not."""
+    message = (
+        "this API server takes JSON and YAML; kubectl create TYPE sends protobuf: use kubectl apply"
+        " (kubectl create TYPE --dry-run=client -o yaml prints what to apply)"
+    )
+    return ApiError(415, "UnsupportedMediaType", message)
+
+
 def not_supported(plural: str, group: str, verb: str) -> ApiError:
     """The custom resource exists, the verb does not."""
     message = f'{verb} is not supported on resources of kind "{qualified(plural, group)}"'

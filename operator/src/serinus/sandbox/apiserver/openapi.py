@@ -23,12 +23,12 @@ _FORCE = {"name": "force", "in": "query", "schema": {"type": "boolean"}}
 
 
 def _published(node: Any) -> Any:
-    """Return a schema as OpenAPI v3 writes it: no protobuf numbers, siblings of $ref kept."""
+    """Return a schema as OpenAPI v3 writes it: siblings of $ref kept."""
     if isinstance(node, list):
         return [_published(item) for item in node]
     if not isinstance(node, Mapping):
         return node
-    result = {key: _published(value) for key, value in node.items() if key != "x-proto"}
+    result = {key: _published(value) for key, value in node.items()}
     reference = result.get("$ref")
     if isinstance(reference, str):
         result["$ref"] = _REF + reference.rsplit("/", 1)[1]

@@ -1,47 +1,34 @@
 """Walks objects along their OpenAPI schema: which fields exist, what is pruned, what is defaulted.
 
-Built-in types come from ``data/types.json`` (published Kubernetes definitions without their texts),
-custom ones from their CustomResourceDefinition. Both look the same from here on.
+Built-in types come from the installed Kubernetes client's models (see ``models``), custom ones from
+their CustomResourceDefinition. Both look the same from here on.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from importlib import resources as package_files
 from typing import Any, TypeAlias, TypeVar
 
 import orjson
 
-from serinus.sandbox.apiserver.resources import Resource
+from serinus.sandbox.apiserver import models
+from serinus.sandbox.apiserver.resources import BUILTINS, Resource
 
 Schema: TypeAlias = Mapping[str, Any]
 
 T = TypeVar("T")
 
-OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
+OBJECT_META = "io.k8s.v1.ObjectMeta"
 _EMPTY: Schema = {}
-_PACKAGES = {
-    "": "io.k8s.api.core.v1",
-    "apps": "io.k8s.api.apps.v1",
-    "autoscaling": "io.k8s.api.autoscaling.v2",
-    "batch": "io.k8s.api.batch.v1",
-    "coordination.k8s.io": "io.k8s.api.coordination.v1",
-    "discovery.k8s.io": "io.k8s.api.discovery.v1",
-    "events.k8s.io": "io.k8s.api.events.v1",
-    "networking.k8s.io": "io.k8s.api.networking.v1",
-    "policy": "io.k8s.api.policy.v1",
-    "rbac.authorization.k8s.io": "io.k8s.api.rbac.v1",
-    "apiextensions.k8s.io": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1",
-}
+_SCALE = "V1Scale"
 
 
 @functools.cache
 def definitions() -> dict[str, Schema]:
     """Return the schemas of all built-in types by their full name."""
-    text = package_files.files(__package__).joinpath("data/types.json").read_bytes()
-    loaded: dict[str, Schema] = orjson.loads(text)
-    return loaded
+    kinds = (models.model_of(res.group, res.version, res.kind) for res in BUILTINS)
+    return {**models.definitions([*kinds, _SCALE])}
 
 
 def clone(value: T) -> T:
@@ -55,8 +42,8 @@ def definition_name(resource: Resource) -> str:
     if resource.custom:
         reversed_group = ".".join(reversed(resource.group.split(".")))
         return f"{reversed_group}.{resource.version}.{resource.kind}"
-    package = "io.k8s.api.autoscaling.v1" if resource.kind == "Scale" else _PACKAGES[resource.group]
-    return f"{package}.{resource.kind}"
+    model = models.model_of(resource.group, resource.version, resource.kind)
+    return models.definition_name(model)
 
 
 def schema_of(resource: Resource) -> Schema:
@@ -85,7 +72,7 @@ def resolve(schema: Schema) -> Schema:
     if not isinstance(reference, str):
         return schema
     name = reference.rsplit("/", 1)[1]
-    beside = {key: value for key, value in schema.items() if key not in ("$ref", "x-proto")}
+    beside = {key: value for key, value in schema.items() if key != "$ref"}
     return _combined(name, orjson.dumps(beside)) if beside else definitions()[name]
 
 

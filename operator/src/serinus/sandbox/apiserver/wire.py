@@ -8,7 +8,7 @@ import orjson
 import yaml
 from aiohttp import web
 
-from serinus.sandbox.apiserver import errors, protobuf
+from serinus.sandbox.apiserver import errors
 from serinus.sandbox.apiserver.options import DeleteOptions, Write
 from serinus.sandbox.apiserver.requests import RequestInfo
 from serinus.sandbox.apiserver.store import Object
@@ -17,7 +17,7 @@ BODY_LIMIT = 3 * 1024 * 1024
 APPLY = "application/apply-patch+yaml"
 _PROTOBUF = "application/vnd.kubernetes.protobuf"
 _YAML = "application/yaml"
-_ACCEPTED = ("application/json", _YAML, _PROTOBUF)
+_ACCEPTED = ("application/json", _YAML)
 _PROPAGATION = ("Foreground", "Background", "Orphan")
 _VALIDATION = ("Ignore", "Warn", "Strict")
 
@@ -51,14 +51,14 @@ async def read_document(request: web.Request) -> Any:
 
 
 async def read_object(request: web.Request) -> Object:
-    """Return the object in the body: JSON, YAML or protobuf.
+    """Return the object in the body: JSON or YAML.
 
     Raises:
         ApiError: 400 or 415.
     """
     content = request.content_type
     if content == _PROTOBUF:
-        return protobuf.decode_object(await request.read())
+        raise errors.protobuf_body()
     if content in (_YAML, APPLY):
         try:  # JSON is YAML too, but far slower to read as such
             document = orjson.loads(await request.read())
