@@ -9,9 +9,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.text import Text
@@ -95,14 +96,24 @@ async def _demo(options: Options, console: Console) -> int:
             console.print(Text(f"\n  ✗ The demo could not start: {error}", "red"))
             status = FAILED
         except BaseException:
-            await sandbox.down()
+            await _surely(sandbox.down())
             raise
         if status == OK and not options.keep:
-            await sandbox.down()
+            await _surely(sandbox.down())
             console.print(Text(FAREWELL, "dim"))
         elif status != OK:
-            await _keep_files(sandbox, Path(folder), console)
+            await _surely(_keep_files(sandbox, Path(folder), console))
         return status
+
+
+async def _surely(ending: Coroutine[Any, Any, None]) -> None:
+    """Stopping that was begun is finished, even if the user becomes impatient meanwhile."""
+    task = asyncio.ensure_future(ending)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _is_up(name: str) -> bool:
