@@ -269,6 +269,16 @@ def test_a_service_accounts_token_is_that_service_account(
     assert connection.post(f"{accounts}/nobody/token", {"spec": {}}).code == 404
 
 
+def test_a_protobuf_body_is_refused_with_what_to_use_instead(
+    connection: Connection, namespace: str
+) -> None:
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+    answer = connection.request("POST", path, b"k8s\x00", headers=headers)
+    assert (answer.code, answer.body["reason"]) == (415, "UnsupportedMediaType")
+    assert "use kubectl apply" in answer.body["message"]
+
+
 @pytest.mark.parametrize(
     ("path", "code"),
     [("pods/p/exec", 501), ("pods/p/eviction", 501), ("pods/p/nothing", 404), ("pods/p", 405)],
