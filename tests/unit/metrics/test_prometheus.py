@@ -46,6 +46,22 @@ def answer(**fields) -> bytes:
     ).encode()
 
 
+BUCKET = {"__name__": "serinus_request_duration_seconds_bucket"}
+REQUESTS = {"__name__": "serinus_requests_total", "job": "a"}
+TWICE = {**REQUESTS, "job": "b"}
+
+
+def matrix(*series: tuple[dict[str, str], list[list[object]]]) -> bytes:
+    result = [{"metric": metric, "values": values} for metric, values in series]
+    return answer(data={"resultType": "matrix", "result": result})
+
+
+def test_two_scrape_jobs_are_no_evidence_and_are_named() -> None:
+    found = parse(200, matrix((REQUESTS, [[1, "1"]]), (TWICE, [[1, "1"]])))
+    assert isinstance(found, NoData)
+    assert "job is 'a', 'b'" in found.message
+
+
 def test_samples_become_series() -> None:
     metric = {"__name__": "serinus_requests_total", "code": "5xx"}
     result = [{"metric": metric, "values": [[END.timestamp(), "3"], [END.timestamp() + 1, "NaN"]]}]
@@ -66,6 +82,14 @@ def test_no_series_is_an_empty_answer_not_a_failure() -> None:
         "bad query": (400, answer(status="error", error="parse error"), QueryFailed),
         "overloaded": (503, b"busy", QueryFailed),
         "no JSON": (200, b"<html>", QueryFailed),
+        "nested without end": (200, b"[" * 200_000, QueryFailed),
+        "no object": (200, b"[]", QueryFailed),
+        "no data": (200, b'{"status": "success", "data": 1}', QueryFailed),
+        "a sample of the year 10^18": (
+            200, matrix(({"__name__": "serinus_requests_total"}, [[1e25, "1"]])), QueryFailed,
+        ),
+        "a bucket without a bound": (200, matrix((BUCKET, [[1, "1"]])), QueryFailed),
+        "two jobs": (200, matrix((REQUESTS, [[1, "1"]]), (TWICE, [[1, "1"]])), NoData),
         "another type": (200, answer(data={"resultType": "vector", "result": []}), QueryFailed),
         "samples without values": (
             200, answer(data={"resultType": "matrix", "result": [{"metric": {}}]}), QueryFailed,
@@ -83,3 +107,15 @@ async def test_a_refused_connection_is_a_value() -> None:
     async with httpx2.AsyncClient(transport=httpx2.MockTransport(refuse)) as client:
         found = await PrometheusSource("http://prometheus:9090", client).read(query())
     assert found == QueryFailed("Prometheus: connection refused")
+
+
+async def test_an_answer_that_is_read_in_time_is_parsed() -> None:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=answer()))
+    async with httpx2.AsyncClient(transport=transport) as client:
+        assert await PrometheusSource("http://prometheus:9090", client).read(query()) == ()
+
+
+async def test_a_url_that_is_none_is_a_value() -> None:
+    async with httpx2.AsyncClient() as client:
+        found = await PrometheusSource("http://fd00::1:9090", client).read(query())
+    assert isinstance(found, QueryFailed)

@@ -79,3 +79,35 @@ async def test_old_samples_are_forgotten(pods, source) -> None:
     late = START + KEPT + timedelta(minutes=5)
     found = await source.read(SeriesQuery("ml", "churn", "r1", START, late, ("a:8080", "b:8080")))
     assert {len(series.points) for series in found} == {1}
+
+
+LABELS = 'model="churn",revision="r1",traffic="live",code="2xx"'
+
+
+@pytest.mark.parametrize(
+    "text",
+    {
+        "cut off": f"serinus_requests_total{{{LABELS} 1 2 3 x\n",
+        "no number": f"serinus_requests_total{{{LABELS}}} many\n",
+        "a bucket without a bound": f"serinus_request_duration_seconds_bucket{{{LABELS}}} 1\n",
+        "a bound in words": f'serinus_request_duration_seconds_bucket{{{LABELS},le="slow"}} 1\n',
+    }.values(),
+)
+async def test_metrics_that_cannot_be_read_are_a_failure(text: str) -> None:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, text=text))
+    async with httpx2.AsyncClient(transport=transport) as client:
+        found = await ScrapeSource(client).read(query(10))
+    assert isinstance(found, QueryFailed)
+    assert "cannot be read" in found.message
+
+
+async def test_metrics_that_are_no_text_are_a_failure() -> None:
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=b"\xff\xfe"))
+    async with httpx2.AsyncClient(transport=transport) as client:
+        found = await ScrapeSource(client).read(query(10))
+    assert isinstance(found, QueryFailed)
+
+
+async def test_an_address_that_is_none_is_a_failure(source) -> None:
+    asked = SeriesQuery("ml", "churn", "r1", START, START, ("fd00::1:8080",))
+    assert isinstance(await source.read(asked), QueryFailed)

@@ -14,12 +14,14 @@ import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
 from serinus.core.observed import NoData, QueryFailed, Reading, Series
+from serinus.metrics.fetch import BUCKET, FetchFailed, check_bucket, fetch
 from serinus.ports import SeriesQuery
 from serinus_server import contract
 
 KEPT = timedelta(hours=1)
 MAX_BYTES = 1024 * 1024
-_WANTED = {contract.METRIC_REQUESTS, f"{contract.METRIC_DURATION}_bucket"}
+SECONDS = 5.0  # for one pod's whole answer
+_WANTED = {contract.METRIC_REQUESTS, BUCKET}
 
 _Id = tuple[str, tuple[tuple[str, str], ...]]  # name and labels, the pod's address among them
 _Arm = tuple[str, str, str]
@@ -27,16 +29,17 @@ _Points = list[tuple[datetime, float]]
 
 
 class ScrapeSource:
-    """Asks every ready pod of an arm for its ``/metrics``."""
+    """Asks every ready pod of an arm for its ``/metrics``; each has ``seconds`` to answer."""
 
-    def __init__(self, client: httpx2.AsyncClient) -> None:
+    def __init__(self, client: httpx2.AsyncClient, seconds: float = SECONDS) -> None:
         self._client = client
+        self._seconds = seconds
         self._taken: dict[_Arm, dict[_Id, _Points]] = {}
 
     async def read(self, query: SeriesQuery) -> Reading:
         if not query.targets:
             return NoData("no ready pod to ask")
-        answers = await asyncio.gather(*(self._fetch(target) for target in query.targets))
+        answers = await asyncio.gather(*(self._ask(target, query) for target in query.targets))
         failed = [answer for answer in answers if isinstance(answer, QueryFailed)]
         if len(failed) == len(answers):
             return failed[0]
@@ -46,23 +49,29 @@ class ScrapeSource:
             )
         arm = (query.namespace, query.model, query.revision)
         taken = self._taken.setdefault(arm, {})
-        for target, answer in zip(query.targets, answers, strict=True):
-            if isinstance(answer, str):
-                self._remember(taken, samples(answer, query, target), query.end)
+        for answer in answers:
+            if not isinstance(answer, QueryFailed):
+                self._remember(taken, answer, query.end)
         self._forget(query.end - KEPT)
         return tuple(
             Series(name, dict(labels), tuple(p for p in points if p[0] >= query.start))
             for (name, labels), points in taken.items()
         )
 
-    async def _fetch(self, target: str) -> str | QueryFailed:
+    async def _ask(self, target: str, query: SeriesQuery) -> list[tuple[_Id, float]] | QueryFailed:
+        url = f"http://{target}{contract.PATH_METRICS}"
         try:
-            answer = await self._client.get(f"http://{target}{contract.PATH_METRICS}")
-        except httpx2.HTTPError as e:
-            return QueryFailed(f"pod {target}: {e or type(e).__name__}")
-        if answer.status_code != 200 or len(answer.content) > MAX_BYTES:
-            return QueryFailed(f"pod {target} answered {answer.status_code}")
-        return answer.text
+            status, body = await fetch(
+                self._client, "GET", url, limit=MAX_BYTES, seconds=self._seconds
+            )
+        except FetchFailed as e:
+            return QueryFailed(f"pod {target}: {e}")
+        if status != 200:
+            return QueryFailed(f"pod {target} answered {status}")
+        try:
+            return samples(body.decode(), query, target)
+        except Exception as e:  # noqa: BLE001 - the text is the pod's, and the parser names no errors
+            return QueryFailed(f"pod {target} answered metrics that cannot be read: {e!r:.200}")
 
     def _remember(
         self, taken: dict[_Id, _Points], found: Iterable[tuple[_Id, float]], at: datetime
@@ -86,7 +95,11 @@ class ScrapeSource:
 
 
 def samples(text: str, query: SeriesQuery, target: str) -> list[tuple[_Id, float]]:
-    """The counters of one arm's live traffic in a Prometheus text exposition."""
+    """The counters of one arm's live traffic in a Prometheus text exposition.
+
+    Raises:
+        Exception: the text is malformed; which type it is depends on where the parser stumbles.
+    """
     out: list[tuple[_Id, float]] = []
     wanted = {
         contract.LABEL_MODEL: query.model,
@@ -98,6 +111,7 @@ def samples(text: str, query: SeriesQuery, target: str) -> list[tuple[_Id, float
             labels = sample.labels
             if sample.name not in _WANTED or any(labels.get(k) != v for k, v in wanted.items()):
                 continue
+            check_bucket(sample.name, labels)
             identity = tuple(sorted({**labels, "instance": target}.items()))
             out.append(((sample.name, identity), float(sample.value)))
     return out
