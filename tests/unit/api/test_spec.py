@@ -58,6 +58,10 @@ INVALID = {
     "a quantile of errors": (
         "analysis.metrics", [{"name": "a", "type": "ErrorRate", "max": "0.01", "quantile": "0.5"}],
     ),
+    "an interval of a millisecond": ("analysis.interval", "1ms"),
+    "an interval of nothing": ("analysis.interval", "0s"),
+    "a duration that no Kubernetes field could hold": ("server.loadTimeout", "999999h"),
+    "an environment variable that loads a library": ("server.env", [{"name": "OMP_TOOL_LIBRARIES", "value": "/x.so"}]),
     "threshold 0": ("analysis.failureThreshold", 0),
 }  # fmt: skip
 
@@ -120,10 +124,26 @@ def test_the_cel_rules_on_metrics_say_what_the_operator_says(
     assert told == accepted(with_field("analysis.metrics", [metric]))
 
 
-def test_the_cel_rule_on_the_name() -> None:
+@pytest.mark.parametrize(
+    ("name", "want"),
+    [
+        ("a" * 50, True),
+        ("a" * 51, False),
+        ("churn.v2", False),
+        ("1churn", False),
+        ("churn-2", True),
+    ],
+)
+def test_the_cel_rule_on_the_name(name: str, want: bool) -> None:
     (rule,) = SPEC_SCHEMA["x-kubernetes-validations"]
-    assert cel(rule["rule"], {"metadata": {"name": "a" * 50}})
-    assert not cel(rule["rule"], {"metadata": {"name": "a" * 51}})
+    assert cel(rule["rule"], {"metadata": {"name": name}}) is want
+
+
+@pytest.mark.parametrize("interval", ["1s", "999ms", "1m", "0s", "10s"])
+def test_the_cel_rule_on_the_interval_says_what_the_operator_says(interval: str) -> None:
+    (rule,) = rules(SPEC_SCHEMA, ("spec", "analysis"))
+    told = cel(rule["rule"], {"interval": interval})
+    assert told == accepted(with_field("analysis.interval", interval))
 
 
 def test_the_schema_is_structural() -> None:

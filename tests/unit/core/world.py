@@ -12,6 +12,7 @@ from serinus.core import analysis
 from serinus.core.decide import decide
 from serinus.core.observed import (
     Defaults,
+    Invalid,
     Measurement,
     Observed,
     QueryFailed,
@@ -28,6 +29,7 @@ from serinus.core.plan import (
     Event,
     Plan,
     RemoveRevision,
+    Reweigh,
 )
 from serinus.core.revision import short
 from serinus_server import contract
@@ -63,6 +65,7 @@ class Behaviour:
     errors: float = 0.0
     slow: float = 0.0
     ready: bool = True
+    at_most: int | None = None  # pods that get ready
 
 
 @dataclass
@@ -79,6 +82,7 @@ class World:
     weights: dict[str, int] | None = None
     confirmed: bool = True
     source_down: bool = False
+    invalid: str = ""  # why the spec cannot be read
     unregistered: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)  # short -> model version
     samples: dict[str, list[tuple[datetime, float, float, float]]] = field(default_factory=dict)
@@ -94,7 +98,9 @@ class World:
         return self.behaviour.setdefault(self.versions.get(key, "?"), Behaviour())
 
     def ready(self, key: str) -> int:
-        return self.replicas.get(key, 0) if self.version(key).ready else 0
+        how = self.version(key)
+        wanted = self.replicas.get(key, 0) if how.ready else 0
+        return wanted if how.at_most is None else min(wanted, how.at_most)
 
     def observe(self) -> Observed:
         spec = ModelDeploymentSpec.model_validate(self.spec)
@@ -104,7 +110,7 @@ class World:
             uid="u1",
             generation=1,
             deleting=False,
-            spec=spec,
+            spec=Invalid(self.invalid) if self.invalid else spec,
             status=self.status,
             resolution=self._resolve(spec),
             workloads={k: Workload(k, n, self.ready(k)) for k, n in self.replicas.items()},
@@ -168,7 +174,7 @@ class World:
                     self.services.add(short(arm.revision))
                 case EnsureWorkload(arm, replicas):
                     self.replicas[short(arm.revision)] = replicas
-                case EnsureRoute(weights):
+                case EnsureRoute(weights) | Reweigh(weights):
                     for key, weight in weights:
                         assert weight == 0 or key in self.services, "weight without a Service"
                     self.weights = dict(weights)

@@ -12,7 +12,7 @@ from serinus.api.status import ModelDeploymentStatus
 from serinus.reconcile.act import merge_patch, stored
 from serinus.reconcile.observe import read_spec, ready_addresses
 from serinus.reconcile.pods import problem_of
-from serinus.reconcile.subset import covers
+from serinus.render.subset import covers
 
 JSON = st.recursive(
     st.booleans() | st.integers() | st.text(max_size=3),
@@ -102,17 +102,19 @@ def test_the_problem_of_a_pod_in_the_kubelets_own_words(pods: list, want: str) -
     assert problem_of({}, pods) == want
 
 
-def test_only_ready_endpoints_count() -> None:
-    labels = {"serinus.dev/revision": "r1"}
+def test_only_ready_endpoints_of_our_own_services_count() -> None:
+    def endpoint_slice(owner: str, *endpoints: dict[str, Any]) -> dict[str, Any]:
+        labels = {"serinus.dev/revision": "r1"}
+        metadata = {"labels": labels, "ownerReferences": [{"kind": "Service", "uid": owner}]}
+        return {"metadata": metadata, "endpoints": list(endpoints)}
+
     slices = [
-        {
-            "metadata": {"labels": labels},
-            "endpoints": [
-                {"addresses": ["10.0.0.1"], "conditions": {"ready": True}},
-                {"addresses": ["10.0.0.2"], "conditions": {"ready": False}},
-                {"addresses": ["10.0.0.3"]},
-            ],
-        },
-        {"metadata": {"labels": {}}, "endpoints": [{"addresses": ["10.0.0.9"]}]},
+        endpoint_slice(
+            "ours",
+            {"addresses": ["10.0.0.1"], "conditions": {"ready": True}},
+            {"addresses": ["10.0.0.2"], "conditions": {"ready": False}},
+            {"addresses": ["10.0.0.3"]},
+        ),
+        endpoint_slice("somebody's", {"addresses": ["169.254.169.254"]}),
     ]
-    assert ready_addresses(slices) == {"r1": ("10.0.0.1", "10.0.0.3")}
+    assert ready_addresses(slices, {"ours"}) == {"r1": ("10.0.0.1", "10.0.0.3")}

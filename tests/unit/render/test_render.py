@@ -13,7 +13,6 @@ from serinus.api.spec import EnvVar, GatewayRef, Resources, Traffic
 from serinus.api.status import Arm
 from serinus.core.plan import EnsureRoute
 from serinus.devtools.generate import to_yaml
-from serinus.reconcile.subset import covers
 from serinus.render.meta import Owner
 from serinus.render.routes import ROUTERS
 from serinus.render.routes.base import Target
@@ -128,8 +127,47 @@ def test_a_route_is_confirmed_when_our_gateway_took_this_generation(
     assert bool(seen.problem) is not want
 
 
+WEIGHTS = (("aaaaaaaa", 95), ("01234567", 5))
+
+
 def test_a_weight_that_somebody_dropped_is_read_as_the_1_that_it_means() -> None:
     live = route(parent())
     del live["spec"]["rules"][0]["backendRefs"][1]["weight"]
     assert ROUTER.observed(TARGET, live).weights["01234567"] == 1
-    assert not covers(live, ROUTER.render(TARGET, (("aaaaaaaa", 95), ("01234567", 5))))
+    assert not ROUTER.same(live, ROUTER.render(TARGET, WEIGHTS))
+
+
+@pytest.mark.parametrize(
+    "edit",
+    {
+        "a redirect in our rule": lambda spec: spec["rules"][0].update(
+            filters=[{"type": "RequestRedirect"}]
+        ),
+        "another match": lambda spec: spec["rules"][0]["matches"][0].update(
+            headers=[{"name": "x"}]
+        ),
+        "a filter of a backend": lambda spec: spec["rules"][0]["backendRefs"][0].update(
+            filters=[{}]
+        ),
+        "a rule more": lambda spec: spec["rules"].append({}),
+        "other host names": lambda spec: spec.update(hostnames=["a.example.com"]),
+        "another Gateway": lambda spec: spec["parentRefs"].append({"name": "other"}),
+    }.values(),
+)
+def test_whatever_somebody_puts_into_our_route_is_a_difference(edit) -> None:
+    live = route(parent())
+    assert ROUTER.same(live, ROUTER.render(TARGET, WEIGHTS))
+    edit(live["spec"])
+    assert not ROUTER.same(live, ROUTER.render(TARGET, WEIGHTS))
+
+
+def test_host_names_that_the_spec_no_longer_has_are_a_difference() -> None:
+    target = Target(OWNER, Traffic(), TARGET.gateway)
+    assert not ROUTER.same(route(parent()), ROUTER.render(target, WEIGHTS))
+
+
+def test_reweighing_changes_the_weights_and_nothing_else() -> None:
+    live = route(parent())
+    made = ROUTER.reweigh(OWNER, live, (("aaaaaaaa", 100), ("01234567", 0)))
+    assert ROUTER.weights(OWNER, made) == {"aaaaaaaa": 100, "01234567": 0}
+    assert ROUTER.same(live, ROUTER.reweigh(OWNER, live, WEIGHTS))

@@ -25,6 +25,13 @@ ANNOTATION_SCRAPE_PATH = "prometheus.io/path"
 
 DEFAULT_SERVER_IMAGE = "ghcr.io/serinus-dev/serinus-server"
 MAX_NAME_LENGTH = 50  # room for "-<hash8>" in names of Services (63)
+NAME_PATTERN = (
+    "^[a-z]([-a-z0-9]*[a-z0-9])?$"  # of Services (DNS-1035): stricter than the object's own
+)
+NAME_RULE = (
+    f"metadata.name must begin with a letter and have at most {MAX_NAME_LENGTH} letters, digits and -: "
+    "names of Services are made of it"
+)
 
 
 def child_name(name: str, short_revision: str) -> str:

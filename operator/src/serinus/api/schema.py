@@ -115,9 +115,9 @@ def custom_resource_definition() -> dict[str, Any]:
         },
         "x-kubernetes-validations": [
             {
-                "rule": f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH}",
-                "message": f"metadata.name must have at most {names.MAX_NAME_LENGTH} characters: "
-                "names of Services are made of it",
+                "rule": f"size(self.metadata.name) <= {names.MAX_NAME_LENGTH} && "
+                f"self.metadata.name.matches('{names.NAME_PATTERN}')",
+                "message": names.NAME_RULE,
             }
         ],
     }

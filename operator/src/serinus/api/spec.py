@@ -38,9 +38,10 @@ HOSTNAME_PATTERN = (
     r"^(\*\.)?[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?)*$"
 )
 PATH_PATTERN = r"^/([A-Za-z0-9_.~\-]+(/[A-Za-z0-9_.~\-]+)*)?$"
-# Tuning of numeric libraries and the user's own MODEL_*: nothing that changes which code runs.
+# Threads of numeric libraries and the user's own MODEL_*: nothing that loads code or picks devices.
 ENV_NAME_PATTERN = (
-    r"^(TZ|LANG|(OMP|MKL|OPENBLAS|BLIS|NUMEXPR|TF|TORCH|CUDA|NVIDIA|LC|MODEL)_[A-Z0-9_]{1,60})$"
+    r"^(TZ|LANG|LC_[A-Z]{1,20}|MODEL_[A-Z0-9_]{1,58}|OMP_(NUM_THREADS|WAIT_POLICY|DYNAMIC|PROC_BIND)"
+    r"|(MKL|OPENBLAS|BLIS|NUMEXPR)_NUM_THREADS|TF_NUM_(INTRAOP|INTEROP)_THREADS|TF_CPP_MIN_LOG_LEVEL)$"
 )
 
 MAX_STEPS = 20
@@ -70,8 +71,9 @@ class Model(ApiModel):
 
 class EnvVar(ApiModel):
     name: Annotated[str, StringConstraints(max_length=64, pattern=ENV_NAME_PATTERN)] = Field(
-        description="One of the allowed names: TZ, LANG or a name that begins with OMP_, MKL_, "
-        "OPENBLAS_, BLIS_, NUMEXPR_, TF_, TORCH_, CUDA_, NVIDIA_, LC_ or MODEL_."
+        description="One of the allowed names: TZ, LANG, LC_*, MODEL_*, OMP_NUM_THREADS, OMP_WAIT_POLICY, "
+        "OMP_DYNAMIC, OMP_PROC_BIND, {MKL,OPENBLAS,BLIS,NUMEXPR}_NUM_THREADS, "
+        "TF_NUM_{INTRAOP,INTEROP}_THREADS, TF_CPP_MIN_LOG_LEVEL."
     )
     value: Annotated[str, StringConstraints(max_length=256)] = ""
 
@@ -280,7 +282,17 @@ class Metric(ApiModel):
         return self.quantile if self.quantile is not None else Decimal("0.99")
 
 
+_INTERVAL_RULE = Rule(
+    rule="!has(self.interval) || duration(self.interval) >= duration('1s')",
+    message="interval must be at least 1s",
+)
+
+
 class Analysis(ApiModel):
+    model_config = ConfigDict(
+        json_schema_extra={"x-kubernetes-validations": [_INTERVAL_RULE.model_dump()]}
+    )
+
     interval: Duration = Field(
         default=timedelta(seconds=10),
         description="Evidence is looked at this often; the shortest slot.",
@@ -299,6 +311,12 @@ class Analysis(ApiModel):
         description="Bounds that the canary's live requests must hold.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
     )
+
+    @model_validator(mode="after")
+    def _interval_is_long_enough(self) -> Analysis:
+        if self.interval < timedelta(seconds=1):
+            raise ValueError(f"interval: {_INTERVAL_RULE.message}")
+        return self
 
 
 class ModelDeploymentSpec(ApiModel):

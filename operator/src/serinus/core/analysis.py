@@ -7,7 +7,7 @@ has had enough requests; they never overlap, so that consecutive verdicts are in
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from serinus.api.spec import Analysis, Metric, MetricKind, ModelDeploymentSpec
@@ -27,6 +27,10 @@ from serinus.core.statistics import breaks_bound
 # Hard guard: no waiting for more slots when half of so many requests fail.
 GUARD_REQUESTS = 50
 GUARD_SHARE = 0.5
+
+# A boundary is judged a moment later, so that samples of before it have arrived at the source: one
+# that came in between would end no slot and still be the next one's baseline.
+INGESTION = timedelta(seconds=1)
 
 MEASURED = frozenset({Stage.SCALING, Stage.SHIFTING, Stage.HOLDING})
 
@@ -48,18 +52,30 @@ def due(spec: ModelDeploymentSpec, status: ModelDeploymentStatus, now: datetime)
     if rollout.slot_started_at is None or rollout.step_started_at is None:
         return None
     interval = spec.analysis.interval
-    passed = (now - rollout.slot_started_at) // interval
+    passed = (now - _patience(interval) - rollout.slot_started_at) // interval
     end = rollout.slot_started_at + passed * interval
     if passed < 1 or (rollout.slot_checked_at is not None and end <= rollout.slot_checked_at):
         return None
     return Window(start=rollout.slot_started_at, end=end, floor=rollout.step_started_at)
 
 
+def judged_until(
+    spec: ModelDeploymentSpec, status: ModelDeploymentStatus, moment: datetime
+) -> bool:
+    """Whether every interval boundary up to ``moment`` has been looked at."""
+    return due(spec, status, moment + _patience(spec.analysis.interval)) is None
+
+
 def next_check(spec: ModelDeploymentSpec, rollout: RolloutStatus) -> datetime | None:
     """When :func:`due` will next name a window."""
     if rollout.stage not in MEASURED or rollout.slot_started_at is None:
         return None
-    return (rollout.slot_checked_at or rollout.slot_started_at) + spec.analysis.interval
+    interval = spec.analysis.interval
+    return (rollout.slot_checked_at or rollout.slot_started_at) + interval + _patience(interval)
+
+
+def _patience(interval: timedelta) -> timedelta:
+    return min(INGESTION, interval / 4)
 
 
 def judge(spec: Analysis, seen: Measurement, step: int, weight: int) -> Judgement:
@@ -92,17 +108,23 @@ def judge(spec: Analysis, seen: Measurement, step: int, weight: int) -> Judgemen
         "canary_requests": canary.requests,
         "stable_requests": stable.requests if stable else 0,
     }
-    guard = canary.requests >= GUARD_REQUESTS and canary.errors >= GUARD_SHARE * canary.requests
+    lately = counts(seen.canary, _last_interval(seen.window, spec.interval)) or canary
+    guard = lately.requests >= GUARD_REQUESTS and lately.errors >= GUARD_SHARE * lately.requests
     if canary.requests < spec.min_requests and not guard:
         message = f"{canary.requests} of {spec.min_requests} requests so far"
         return Judgement(slot(Verdict.INSUFFICIENT, message, **numbers), closes=False, guard=False)
     readings = tuple(read(metric, canary, stable) for metric in spec.metrics)
     if guard:
-        message = f"{canary.errors} of {canary.requests} requests failed"
+        message = f"{lately.errors} of {lately.requests} requests failed"
         verdict = slot(Verdict.BREACH, message, metrics=readings, **numbers)
     else:
         verdict = slot(fold(readings), sentence(readings), metrics=readings, **numbers)
     return Judgement(verdict, closes=True, guard=guard)
+
+
+def _last_interval(window: Window, interval: timedelta) -> Window:
+    """The end of a slot that is longer than one interval: a long quiet past dilutes no disaster."""
+    return Window(max(window.start, window.end - interval), window.end, window.floor)
 
 
 def fold(readings: tuple[MetricReading, ...]) -> Verdict:

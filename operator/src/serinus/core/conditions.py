@@ -45,7 +45,7 @@ class Conditions:
             type=kind,
             status=value[status],
             reason=reason,
-            message=message[:1024],
+            message=message[:512],
             last_transition_time=old.last_transition_time if same and old else self._now,
             observed_generation=self._generation,
         )

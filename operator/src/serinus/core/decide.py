@@ -6,20 +6,30 @@ delete, then breach, then another revision, then the next step.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from serinus.api import names
 from serinus.api.spec import ModelDeploymentSpec
-from serinus.api.status import Arm, ModelDeploymentStatus, PinnedModel, Retiring
+from serinus.api.status import Arm, ModelDeploymentStatus, PinnedModel, Retiring, Stage
 from serinus.core import analysis, gates, steps
 from serinus.core.conditions import Conditions, ConditionType
-from serinus.core.facts import Change, Facts, advance, update
-from serinus.core.intents import intents
-from serinus.core.observed import Invalid, Observed
+from serinus.core.facts import (
+    Change,
+    Facts,
+    advance,
+    update,
+    update_rollout,
+    warning,
+    weigh,
+)
+from serinus.core.intents import intents, way_back
+from serinus.core.observed import RESOLVING, Invalid, Observed, ResolveFailed
 from serinus.core.plan import Event, Plan
 from serinus.core.report import report
-from serinus.core.revision import short
+from serinus.core.revision import describe, short
+from serinus.core.size import fit
 
 Check = Callable[[Facts], Change | None]
 
@@ -27,17 +37,27 @@ Check = Callable[[Facts], Change | None]
 CHECKS: tuple[Check, ...] = (
     steps.first_revision,
     gates.canary_alive,
-    gates.deadline,
     gates.unpause,
     steps.finish_rolling_back,
     steps.supersede,
     steps.start,
     steps.hold,
-    steps.next_step,
     steps.shift,
+    gates.deadline,
+    steps.next_step,
 )
 
 SOON = timedelta(0)
+RESOLVING_AGAIN = timedelta(seconds=2)
+
+NO_GATEWAY = (
+    "spec.traffic.gateway is not set and the operator has no default Gateway: "
+    "set one of them (SERINUS_DEFAULT_GATEWAY=namespace/name)"
+)
+STATUS_LOST = (
+    "the route is ours and has weights, but the status says nothing of them: restore the status, "
+    "or delete the HTTPRoute to start over with what the spec asks for"
+)
 
 
 def decide(seen: Observed, now: datetime) -> Plan:
@@ -50,44 +70,37 @@ def decide(seen: Observed, now: datetime) -> Plan:
     if seen.deleting:
         return Plan(status=None)  # everything we made is owned by the object: it goes with it
     if isinstance(seen.status, Invalid):
-        return _hold_with(ModelDeploymentStatus(), seen, now, "StatusInvalid", seen.status.message)
-    if isinstance(seen.spec, Invalid):
-        return _hold_with(seen.status, seen, now, "SpecInvalid", seen.spec.message)
+        return _cannot_read_status(seen, now)
+    problem = _problem(seen, seen.status)
+    if problem is not None or isinstance(seen.spec, Invalid):
+        return _hold(seen, seen.status, now, problem or ("SpecInvalid", "the spec cannot be read"))
     facts = Facts(seen, seen.spec, _refresh(seen, seen.spec, seen.status, now), now)
-    events: tuple[Event, ...]
-    problem = _problem(facts)
-    if problem is not None:
-        status, events = report(facts, problem)
-        return Plan(status, events=events, requeue_after=seen.defaults.resync)
     changed = False
-    events = ()
-    if not gates.stable_lost(facts):
-        judged = gates.record(facts)
-        if judged is not None:
-            facts, events = advance(facts, judged), judged.events
-        for check in CHECKS:
-            change = check(facts)
-            if change is not None:
-                facts, events, changed = advance(facts, change), (*events, *change.events), True
-                break
+    events: tuple[Event, ...] = ()
+    judged = gates.record(facts)
+    if judged is not None:
+        facts, events = advance(facts, judged), judged.events
+    for check in CHECKS:
+        change = check(facts)
+        if change is not None:
+            facts, events, changed = advance(facts, change), (*events, *change.events), True
+            break
     todo = intents(facts)
     status, told = report(facts)
     after = SOON if changed else _next_look(Facts(seen, seen.spec, status, now))
-    return Plan(status, todo, (*events, *told), after)
+    return Plan(fit(status), intents=todo, events=(*events, *told), requeue_after=after)
 
 
-def _problem(facts: Facts) -> tuple[str, str] | None:
-    """What keeps every write from being made, as (reason, message)."""
-    if len(facts.seen.name) > names.MAX_NAME_LENGTH:
-        return "NameTooLong", f"metadata.name must have at most {names.MAX_NAME_LENGTH} characters"
-    if facts.spec.traffic.gateway is None and facts.seen.defaults.gateway is None:
-        return (
-            "NoGateway",
-            (
-                "spec.traffic.gateway is not set and the operator has no default Gateway: "
-                "set one of them (SERINUS_DEFAULT_GATEWAY=namespace/name)"
-            ),
-        )
+def _problem(seen: Observed, status: ModelDeploymentStatus) -> tuple[str, str] | None:
+    """What keeps the spec from being acted on, as (reason, message)."""
+    if isinstance(seen.spec, Invalid):
+        return "SpecInvalid", seen.spec.message
+    if len(seen.name) > names.MAX_NAME_LENGTH or not re.match(names.NAME_PATTERN, seen.name):
+        return "NameInvalid", names.NAME_RULE
+    if seen.spec.traffic.gateway is None and seen.defaults.gateway is None:
+        return "NoGateway", NO_GATEWAY
+    if status.stable is None and seen.route is not None and seen.route.weights:
+        return "StatusLost", STATUS_LOST
     return None
 
 
@@ -135,20 +148,41 @@ def _retiring(
     return (*kept, *leftovers)
 
 
-def _hold_with(
-    status: ModelDeploymentStatus, seen: Observed, now: datetime, reason: str, message: str
+def _hold(
+    seen: Observed, status: ModelDeploymentStatus, now: datetime, problem: tuple[str, str]
 ) -> Plan:
-    """Nothing can be decided: the world stays as it is, and a condition says why."""
+    """Nothing new can be decided. A canary cannot be judged either: its traffic goes back."""
     marks = Conditions(status.conditions, seen.generation, now)
-    marks.mark(ConditionType.READY, False, reason, message)
-    told = update(status, conditions=marks.result(), observed_generation=seen.generation)
-    return Plan(told, requeue_after=seen.defaults.resync)
+    marks.mark(ConditionType.READY, False, *problem)
+    rollout, canary = status.rollout, status.canary
+    events: tuple[Event, ...] = ()
+    stable_ready = status.stable is not None and seen.ready(short(status.stable.revision)) > 0
+    if canary is not None and rollout is not None and canary.requested_weight > 0 and stable_ready:
+        status = update(status, canary=weigh(canary, 0))
+        status = update_rollout(status, stage=Stage.ROLLING_BACK, waiting_since=now)
+        text = f"{describe(canary)} loses its traffic: it cannot be judged while {problem[1]}"
+        events = (warning("RollingBack", text),)
+    status = update(status, conditions=marks.result(), observed_generation=seen.generation)
+    todo = way_back(seen, status)
+    return Plan(status, intents=todo, events=events, requeue_after=seen.defaults.resync)
+
+
+def _cannot_read_status(seen: Observed, now: datetime) -> Plan:
+    """Whatever is stored stays stored; a condition says what is wrong with it."""
+    message = seen.status.message if isinstance(seen.status, Invalid) else ""
+    marks = Conditions((), seen.generation, now)
+    marks.mark(ConditionType.READY, False, "StatusInvalid", message)
+    told = ModelDeploymentStatus(conditions=marks.result())
+    return Plan(told, conditions_only=True, requeue_after=seen.defaults.resync)
 
 
 def _next_look(facts: Facts) -> timedelta | None:
     """When time alone will change something: a boundary, a hold, a deadline, a removal."""
     status, rollout, spec, now = facts.status, facts.status.rollout, facts.spec, facts.now
     moments = [retiring.remove_at for retiring in status.retiring]
+    resolution = facts.seen.resolution
+    if isinstance(resolution, ResolveFailed) and resolution.reason == RESOLVING:
+        moments.append(now + RESOLVING_AGAIN)
     if rollout is not None:
         check = analysis.next_check(spec, rollout)
         if check is not None:

@@ -92,8 +92,20 @@ def retire(
     status: ModelDeploymentStatus, arm: Arm, now: datetime, delay: timedelta
 ) -> tuple[Retiring, ...]:
     """The retiring list with ``arm`` on it."""
-    kept = tuple(r for r in status.retiring if r.revision != arm.revision)
-    return (*kept, Retiring(revision=arm.revision, remove_at=now + delay))
+    return (*without(status.retiring, arm), Retiring(revision=arm.revision, remove_at=now + delay))
+
+
+def without(retiring: tuple[Retiring, ...], arm: Arm) -> tuple[Retiring, ...]:
+    """The retiring list without ``arm``, also where it is known by its short revision only."""
+    return tuple(r for r in retiring if short(r.revision) != short(arm.revision))
+
+
+def stable_lost(facts: Facts) -> bool:
+    """Stable has no ready pod: no traffic may be moved to it."""
+    stable, canary = facts.status.stable, facts.status.canary
+    if stable is None or canary is None or stable.requested_weight == 0:
+        return False
+    return facts.ready(stable) < 1
 
 
 def remember(

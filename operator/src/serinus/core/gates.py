@@ -14,16 +14,26 @@ from serinus.api.status import (
     Verdict,
 )
 from serinus.core.analysis import Judgement, judge
-from serinus.core.facts import Change, Facts, update, update_rollout, warning, weigh
+from serinus.core.facts import (
+    Change,
+    Facts,
+    stable_lost,
+    update,
+    update_rollout,
+    warning,
+    weigh,
+)
 from serinus.core.observed import Workload
 from serinus.core.plan import Event
 from serinus.core.revision import describe, short
+from serinus.core.traffic import canary_replicas, step_weight
 
 BREACHED = "MetricsBreached"
 GUARDED = "CanaryFailing"
 UNREADY = "CanaryNotReady"
 DEADLINE = "ProgressDeadlineExceeded"
 UNCONFIRMED = "RouteNotConfirmed"
+STABLE_LOST = "StableNotReady"
 
 
 def record(facts: Facts) -> Change | None:
@@ -45,11 +55,21 @@ def record(facts: Facts) -> Change | None:
     events = (warning("SlotBreached", f"{describe(canary)}, breach {count}: {verdict.message}"),)
     too_many = booked.breaches >= threshold or booked.step_breaches >= 2 * threshold
     if judgement.guard:
-        return latch(facts, status, GUARDED, verdict.message, events)
+        return latch(facts, status, GUARDED, verdict.message, events, guard=True)
     if too_many:
         message = f"{booked.breaches} breached slots in a row; the last: {verdict.message}"
         return latch(facts, status, BREACHED, message, events)
-    return Change(status, events)
+    return Change(_back_to_hold(status, facts), events)
+
+
+def _back_to_hold(status: ModelDeploymentStatus, facts: Facts) -> ModelDeploymentStatus:
+    """A breach while the next step's pods start: the step before is not done after all."""
+    rollout = status.rollout
+    if rollout is None or rollout.stage is not Stage.SCALING or rollout.step == 0:
+        return status
+    return update_rollout(
+        status, stage=Stage.HOLDING, step=rollout.step - 1, hold_started_at=facts.now
+    )
 
 
 def _book(rollout: RolloutStatus, judgement: Judgement, facts: Facts) -> RolloutStatus:
@@ -93,6 +113,8 @@ def canary_alive(facts: Facts) -> Change | None:
         return None
     if rollout.stage is Stage.ROLLING_BACK or facts.ready(canary) > 0:
         return None
+    if rollout.stage is Stage.PAUSED and stable_lost(facts):
+        return None  # neither can answer: there is nowhere to move the traffic to
     message = f"no pod of {describe(canary)} is ready{_why(facts, canary.revision)}"
     return latch(facts, facts.status, UNREADY, message, (), guard=True)
 
@@ -109,6 +131,9 @@ def deadline(facts: Facts) -> Change | None:
         problem = route.problem if route else "there is no route"
         message = f"the router did not confirm the weight of {describe(canary)} in time: {problem}"
         return latch(facts, facts.status, UNCONFIRMED, message, ())
+    wanted = canary_replicas(facts.spec.server.replicas, step_weight(facts.spec, rollout.step))
+    if facts.ready(canary) >= wanted:
+        return None  # it is evidence that is awaited, and missing evidence fails nobody
     message = f"{describe(canary)} was not ready in time{_why(facts, canary.revision)}"
     return latch(facts, facts.status, DEADLINE, message, ())
 
@@ -124,12 +149,20 @@ def latch(
 ) -> Change:
     """The breach is a fact from here on: weight 0 is asked for at once, or people are (onBreach).
 
-    ``guard``: a canary that cannot answer at all loses its weight whatever ``onBreach`` says.
+    ``guard``: a canary that fails outright loses its weight whatever ``onBreach`` says. No traffic is
+    moved to a stable without ready pods: the rollout pauses until it has one.
     """
     canary, rollout = status.canary, status.rollout
     if canary is None or rollout is None:
         raise ValueError("there is no canary to stop")
     now = facts.now
+    if canary.requested_weight > 0 and stable_lost(facts):
+        pause = PauseReason(
+            reason=STABLE_LOST, message=f"{message}, but stable has no ready pod"[:512], since=now
+        )
+        status = update_rollout(status, stage=Stage.PAUSED, pause_reasons=(pause,))
+        text = f"{pause.message}: the weight stays at {canary.requested_weight} % until it has"
+        return Change(status, (*events, warning(STABLE_LOST, text)))
     if facts.spec.rollout.on_breach is OnBreach.PAUSE and not guard:
         pause = PauseReason(reason=reason, message=message[:512], since=now)
         status = update_rollout(status, stage=Stage.PAUSED, pause_reasons=(pause,))
@@ -154,22 +187,20 @@ def latch(
 
 
 def unpause(facts: Facts) -> Change | None:
-    """``onBreach`` was set to Rollback while a breach waited for people."""
+    """What a paused breach waited for is there: stable is back, or ``onBreach`` says Rollback now."""
     rollout = facts.status.rollout
     if rollout is None or rollout.stage is not Stage.PAUSED or not rollout.pause_reasons:
         return None
+    pause = rollout.pause_reasons[0]
+    if pause.reason == STABLE_LOST:
+        return (
+            None
+            if stable_lost(facts)
+            else latch(facts, facts.status, pause.reason, pause.message, ())
+        )
     if facts.spec.rollout.on_breach is OnBreach.PAUSE:
         return None
-    pause = rollout.pause_reasons[0]
     return latch(facts, facts.status, pause.reason, pause.message, ())
-
-
-def stable_lost(facts: Facts) -> bool:
-    """Stable has no ready pod: no traffic is moved to it."""
-    stable, canary = facts.status.stable, facts.status.canary
-    if stable is None or canary is None or stable.requested_weight == 0:
-        return False
-    return facts.ready(stable) < 1
 
 
 def _why(facts: Facts, revision: str) -> str:

@@ -8,22 +8,46 @@ from __future__ import annotations
 
 from serinus.api.status import Arm, ModelDeploymentStatus, Stage
 from serinus.core.facts import Facts
-from serinus.core.plan import EnsureRoute, EnsureService, EnsureWorkload, Intent, RemoveRevision
+from serinus.core.observed import Observed
+from serinus.core.plan import (
+    EnsureRoute,
+    EnsureService,
+    EnsureWorkload,
+    Intent,
+    RemoveRevision,
+    Reweigh,
+)
 from serinus.core.revision import short
 from serinus.core.traffic import canary_replicas, step_weight
 
 
 def intents(facts: Facts) -> tuple[Intent, ...]:
-    """Everything to hold true, in the order in which it must become true."""
-    status = facts.status
-    out: list[Intent] = []
-    for arm, replicas in _arms(facts):
-        out += (EnsureService(arm), EnsureWorkload(arm, replicas))
+    """Everything to hold true, in the order in which it must become true.
+
+    A route that raises nobody's weight comes first: the way back waits for no other write. One that
+    raises a weight comes after what it refers to.
+    """
     route = _route(facts)
-    if route is not None:
-        out.append(route)
-    out += removals(facts, status)
-    return tuple(out)
+    objects: list[Intent] = []
+    for arm, replicas in _arms(facts):
+        objects += (EnsureService(arm), EnsureWorkload(arm, replicas))
+    removals = _removals(facts)
+    if route is None:
+        return (*objects, *removals)
+    if _raises_a_canary(facts, route):
+        return (*objects, route, *removals)
+    return (route, *objects, *removals)
+
+
+def way_back(seen: Observed, status: ModelDeploymentStatus) -> tuple[Intent, ...]:
+    """Weight 0 for a canary in the live route, where the spec is no help."""
+    stable, canary = status.stable, status.canary
+    if stable is None or canary is None or canary.requested_weight > 0 or seen.route is None:
+        return ()
+    own, key = short(stable.revision), short(canary.revision)
+    if not seen.route.weights.get(key) or own not in seen.route.weights or not seen.ready(own):
+        return ()
+    return (Reweigh(((own, 100), (key, 0))),)
 
 
 def _arms(facts: Facts) -> list[tuple[Arm, int]]:
@@ -31,9 +55,11 @@ def _arms(facts: Facts) -> list[tuple[Arm, int]]:
     arms = []
     if status.stable is not None:
         arms.append((status.stable, replicas))
-    if status.canary is not None and status.rollout is not None:
-        weight = max(step_weight(facts.spec, status.rollout.step), status.canary.requested_weight)
-        arms.append((status.canary, canary_replicas(replicas, weight)))
+    rollout, canary = status.rollout, status.canary
+    # What is on its way out is not made again: its pods stay as they are until it is removed.
+    if canary is not None and rollout is not None and rollout.stage is not Stage.ROLLING_BACK:
+        weight = max(step_weight(facts.spec, rollout.step), canary.requested_weight)
+        arms.append((canary, canary_replicas(replicas, weight)))
     return arms
 
 
@@ -49,20 +75,35 @@ def _route(facts: Facts) -> EnsureRoute | None:
     weights = {short(stable.revision): 100}
     if canary is not None and status.rollout is not None:
         key, weight = short(canary.revision), canary.requested_weight
+        # Weight 0 is written out while the reference is there, and only to a Service that exists.
         going = status.rollout.stage is Stage.ROLLING_BACK and facts.referenced(key)
-        if weight or going:
+        if weight or (going and key in facts.seen.services):
             weights = {short(stable.revision): 100 - weight, key: weight}
-    before = dict(facts.seen.route.weights) if facts.seen.route else {}
-    for key, weight in weights.items():
-        if weight > before.get(key, 0) and facts.seen.ready(key) < 1:
-            return None
+    rising = [key for key, weight in weights.items() if weight > _before(facts, key)]
+    if any(facts.seen.ready(key) < 1 for key in rising):
+        return None
     return EnsureRoute(tuple(weights.items()))
 
 
-def removals(facts: Facts, status: ModelDeploymentStatus) -> list[Intent]:
+def _before(facts: Facts, key: str) -> int:
+    return facts.seen.route.weights.get(key, 0) if facts.seen.route else 0
+
+
+def _raises_a_canary(facts: Facts, route: EnsureRoute) -> bool:
+    """Whether a revision that has not all of the traffic already gets more of it."""
+    stable = facts.status.stable
+    own = (
+        short(stable.revision)
+        if stable is not None and _before(facts, short(stable.revision))
+        else ""
+    )
+    return any(weight > _before(facts, key) for key, weight in route.weights if key != own)
+
+
+def _removals(facts: Facts) -> list[Intent]:
     """Retired revisions whose delay has passed and that the route no longer names."""
     out: list[Intent] = []
-    for retiring in status.retiring:
+    for retiring in facts.status.retiring:
         key = short(retiring.revision)
         if facts.now >= retiring.remove_at and not facts.referenced(key):
             out.append(RemoveRevision(key))

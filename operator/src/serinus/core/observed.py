@@ -21,6 +21,9 @@ class Invalid:
     message: str
 
 
+RESOLVING = "Resolving"  # not an answer yet
+
+
 @dataclass(frozen=True, slots=True)
 class ResolveFailed:
     """The registry could not say what a model URI stands for."""

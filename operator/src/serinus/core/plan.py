@@ -58,12 +58,20 @@ class RemoveRevision:
     short: str
 
 
-Intent = EnsureService | EnsureWorkload | EnsureRoute | RemoveRevision
+@dataclass(frozen=True, slots=True)
+class Reweigh:
+    """The live route, otherwise as it is, has these weights: for a spec that no route can be made of."""
+
+    weights: tuple[tuple[str, int], ...]
+
+
+Intent = EnsureService | EnsureWorkload | EnsureRoute | Reweigh | RemoveRevision
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     status: ModelDeploymentStatus | None  # None: leave the status alone
+    conditions_only: bool = False  # the stored status could not be read: touch nothing else in it
     intents: tuple[Intent, ...] = ()
     events: tuple[Event, ...] = ()
     requeue_after: timedelta | None = None  # None: wait for an event or the resync

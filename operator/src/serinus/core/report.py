@@ -13,20 +13,15 @@ from serinus.api.status import (
 )
 from serinus.core.conditions import Conditions, ConditionType, find
 from serinus.core.facts import Facts, normal, update, warning
-from serinus.core.gates import stable_lost
-from serinus.core.observed import ResolveFailed
+from serinus.core.gates import STABLE_LOST
+from serinus.core.observed import RESOLVING, ResolveFailed
 from serinus.core.plan import Event
 from serinus.core.revision import describe, short
 from serinus.core.traffic import is_final, step_weight
 
 
-def report(
-    facts: Facts, problem: tuple[str, str] | None = None
-) -> tuple[ModelDeploymentStatus, tuple[Event, ...]]:
-    """The status to commit, and the events for conditions that changed.
-
-    ``problem`` is (reason, message) of something that keeps the object from being served as asked.
-    """
+def report(facts: Facts) -> tuple[ModelDeploymentStatus, tuple[Event, ...]]:
+    """The status to commit, and the events for conditions that changed."""
     before = facts.status
     marks = Conditions(before.conditions, facts.seen.generation, facts.now)
     _mark_model(facts, marks)
@@ -34,7 +29,7 @@ def report(
     _mark_available(facts, marks)
     _mark_progressing(facts, marks)
     _mark_rolled_back(facts, marks)
-    _mark_ready(facts, marks, problem)
+    _mark_ready(facts, marks)
     after = update(
         before,
         observed_generation=facts.seen.generation,
@@ -98,7 +93,8 @@ def _version(arm: Arm | None) -> str:
 def _mark_model(facts: Facts, marks: Conditions) -> None:
     resolution, target = facts.seen.resolution, facts.status.target
     if isinstance(resolution, ResolveFailed):
-        marks.mark(ConditionType.MODEL_RESOLVED, False, resolution.reason, resolution.message)
+        status = None if resolution.reason == RESOLVING else False
+        marks.mark(ConditionType.MODEL_RESOLVED, status, resolution.reason, resolution.message)
     elif target is None:
         marks.mark(ConditionType.MODEL_RESOLVED, None, "Pending", "the model was not looked up yet")
     else:
@@ -149,10 +145,7 @@ def _mark_progressing(facts: Facts, marks: Conditions) -> None:
     where = (
         "promotion" if is_final(facts.spec, rollout.step) else f"step {rollout.step + 1} of {steps}"
     )
-    if stable_lost(facts):
-        message = f"stable has no ready pod: the weight of {who} stays at {weight} % until it has"
-        marks.mark(kind, False, "StableNotReady", message)
-    elif rollout.stage is Stage.SCALING:
+    if rollout.stage is Stage.SCALING:
         goal = step_weight(facts.spec, rollout.step)
         workload = facts.seen.workloads.get(short(canary.revision))
         why = f": {workload.problem}" if workload and workload.problem else ""
@@ -165,7 +158,9 @@ def _mark_progressing(facts: Facts, marks: Conditions) -> None:
         marks.mark(kind, True, "Holding", f"{who} has {weight} % and is being judged ({where})")
     elif rollout.stage is Stage.PAUSED:
         reasons = "; ".join(reason.message for reason in rollout.pause_reasons)
-        marks.mark(kind, False, "Paused", f"{who} stays at {weight} %: {reasons}")
+        lost = any(reason.reason == STABLE_LOST for reason in rollout.pause_reasons)
+        reason = STABLE_LOST if lost else "Paused"
+        marks.mark(kind, False, reason, f"{who} stays at {weight} %: {reasons}")
     else:
         why = rollout.breach.message if rollout.breach else "the spec asks for another revision"
         marks.mark(kind, True, "RollingBack", f"{who} loses its traffic: {why}")
@@ -203,11 +198,9 @@ def _mark_rolled_back(facts: Facts, marks: Conditions) -> None:
     )
 
 
-def _mark_ready(facts: Facts, marks: Conditions, problem: tuple[str, str] | None) -> None:
+def _mark_ready(facts: Facts, marks: Conditions) -> None:
     stable, route, kind = facts.status.stable, facts.seen.route, ConditionType.READY
-    if problem is not None:
-        marks.mark(kind, False, *problem)
-    elif facts.seen.write_problem:
+    if facts.seen.write_problem:
         marks.mark(kind, False, "WriteRefused", facts.seen.write_problem)
     elif stable is None or stable.requested_weight == 0:
         marks.mark(kind, False, "NotServing", "no revision has traffic yet")

@@ -75,7 +75,7 @@ def latency_bounds(spec: ModelDeploymentSpec) -> tuple[str, ...]:
         for metric in spec.analysis.metrics
         if metric.type is MetricKind.LATENCY
     }
-    return tuple(f"{bound:g}" for bound in sorted(bounds))
+    return tuple(repr(bound) for bound in sorted(bounds))
 
 
 def describe(arm: Arm) -> str:

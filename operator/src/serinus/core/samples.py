@@ -33,7 +33,7 @@ class Counts:
         """Requests slower than ``seconds``; None when no bucket has exactly this bound."""
         for bound, count in self.buckets.items():
             if abs(bound - seconds) < 1e-9:
-                return self.buckets[inf] - count
+                return self.buckets[inf] - count if inf in self.buckets else None
         return None
 
     def quantile(self, share: float) -> float | None:

@@ -15,16 +15,19 @@ from serinus.api.status import (
     Stage,
     Verdict,
 )
+from serinus.core.analysis import judged_until
 from serinus.core.facts import (
     Change,
     Facts,
     normal,
     remember,
     retire,
+    stable_lost,
     update,
     update_rollout,
     warning,
     weigh,
+    without,
 )
 from serinus.core.plan import Event
 from serinus.core.revision import describe, new_arm
@@ -78,7 +81,7 @@ def start(facts: Facts) -> Change | None:
             canary=arm,
             rollout=rollout,
             failed=None,
-            retiring=tuple(r for r in status.retiring if r.revision != arm.revision),
+            retiring=without(status.retiring, arm),
         ),
         (normal("RolloutStarted", message),),
     )
@@ -90,6 +93,8 @@ def supersede(facts: Facts) -> Change | None:
     if canary is None or rollout is None or rollout.stage is Stage.ROLLING_BACK:
         return None
     if facts.target in {None, canary.revision}:
+        return None
+    if canary.requested_weight > 0 and stable_lost(facts):
         return None
     message = f"{describe(canary)} is given up because the spec asks for another revision"
     status = update(status, canary=weigh(canary, 0))
@@ -149,6 +154,8 @@ def shift(facts: Facts) -> Change | None:
     weight = step_weight(facts.spec, rollout.step)
     if facts.ready(canary) < canary_replicas(facts.spec.server.replicas, weight):
         return None
+    if not proven(rollout):
+        return None  # the evidence since the hold says no, or says nothing
     status = update(status, canary=weigh(canary, weight))
     status = update_rollout(status, stage=Stage.SHIFTING, waiting_since=facts.now)
     total = len(facts.spec.rollout.steps)
@@ -167,7 +174,7 @@ def hold(facts: Facts) -> Change | None:
     if facts.routed(canary) != canary.requested_weight:
         return None
     if is_final(facts.spec, rollout.step):
-        return promote(facts)
+        return promote(facts) if proven(rollout) else None
     now = facts.now
     return Change(
         update_rollout(
@@ -178,11 +185,16 @@ def hold(facts: Facts) -> Change | None:
             slot_started_at=now,
             slot_checked_at=None,
             healthy_slots=0,
-            breaches=0,
             step_breaches=0,
-            first_breach_at=None,
         )
     )
+
+
+def proven(rollout: RolloutStatus) -> bool:
+    """The latest verdict is Healthy; before the first step there is nothing to judge by."""
+    if rollout.slot_started_at is None:
+        return True
+    return bool(rollout.verdicts) and rollout.verdicts[-1].verdict is Verdict.HEALTHY
 
 
 def next_step(facts: Facts) -> Change | None:
@@ -193,11 +205,11 @@ def next_step(facts: Facts) -> Change | None:
     if is_final(facts.spec, rollout.step):  # steps were removed from the spec meanwhile
         after = rollout.step
     else:
-        if facts.now - rollout.hold_started_at < facts.spec.rollout.steps[rollout.step].hold:
+        end = rollout.hold_started_at + facts.spec.rollout.steps[rollout.step].hold
+        if facts.now < end or not judged_until(facts.spec, status, end):
             return None
         after = rollout.step + 1
-    latest = rollout.verdicts[-1].verdict if rollout.verdicts else None
-    if rollout.healthy_slots < 1 or latest is not Verdict.HEALTHY:
+    if rollout.healthy_slots < 1 or not proven(rollout):
         return None
     return Change(update_rollout(status, stage=Stage.SCALING, step=after, waiting_since=facts.now))
 

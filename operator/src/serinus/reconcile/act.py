@@ -6,14 +6,15 @@ a crash anywhere in here heals on the next pass and an object at rest causes no 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from serinus.api import names
-from serinus.api.spec import Traffic
+from serinus.api.spec import RouterKind
 from serinus.api.status import ModelDeploymentStatus
 from serinus.api.types import format_time
-from serinus.core.observed import Invalid
+from serinus.core.observed import Invalid as InvalidSpec
 from serinus.core.plan import (
     EnsureRoute,
     EnsureService,
@@ -22,33 +23,47 @@ from serinus.core.plan import (
     Intent,
     Plan,
     RemoveRevision,
+    Reweigh,
 )
 from serinus.core.revision import short
-from serinus.ports import Conflict, Forbidden, Kind, Manifest, NotFound, Ref
+from serinus.ports import ApiError, Conflict, Invalid, Kind, Manifest, Ref
 from serinus.reconcile import kinds
 from serinus.reconcile.deps import Deps
 from serinus.reconcile.observe import Snapshot, target_of
-from serinus.reconcile.subset import covers
+from serinus.render.meta import Owner
 from serinus.render.routes import ROUTERS
+from serinus.render.routes.base import Weights
 from serinus.render.service import make_service
+from serinus.render.subset import covers
 from serinus.render.workload import make_workload
 
 
 async def act(plan: Plan, snapshot: Snapshot, deps: Deps) -> None:
     """Commits and carries out a plan.
 
+    Writes that do not depend on each other are all tried: a Deployment that is refused does not keep
+    the traffic from going back. Only a route that gives a canary more waits for what it refers to.
+
     Raises:
         Conflict: the object has changed since it was observed; nothing was written.
-        ApiError: a write failed; what was committed is carried out by a later pass.
+        ApiError: the first write that failed; a later pass carries out what was committed.
     """
     if plan.status is None:
         return
     writes = [w for intent in plan.intents if (w := _write(intent, snapshot, deps)) is not None]
     await _commit(plan, snapshot, deps, needed=bool(writes))
-    for write in writes:
-        await write.send(deps)
+    failure: ApiError | None = None
+    for index, write in enumerate(writes):
+        if failure is not None and index > 0 and isinstance(write, _Route):
+            continue
+        try:
+            await write.send(deps)
+        except ApiError as e:
+            failure = failure or e
     for event in plan.events:
         await _tell(event, snapshot, deps)
+    if failure is not None:
+        raise failure
 
 
 async def _commit(plan: Plan, snapshot: Snapshot, deps: Deps, *, needed: bool) -> None:
@@ -56,7 +71,10 @@ async def _commit(plan: Plan, snapshot: Snapshot, deps: Deps, *, needed: bool) -
     changed: only so a stale observation is found out."""
     if plan.status is None:
         return
-    patch = merge_patch(snapshot.status, stored(plan.status))
+    wanted = stored(plan.status)
+    if plan.conditions_only:
+        wanted = {**snapshot.status, "conditions": wanted["conditions"]}
+    patch = merge_patch(snapshot.status, wanted)
     if not patch and not needed:
         return
     ref = Ref(kinds.MODEL_DEPLOYMENT, snapshot.owner.namespace, snapshot.owner.name)
@@ -96,8 +114,33 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str
 
 
 class _Apply:
-    def __init__(self, ref: Ref, manifest: Manifest) -> None:
-        self.ref, self.manifest = ref, manifest
+    """Server-side apply of an object that is ours, or that nobody has yet."""
+
+    def __init__(self, ref: Ref, manifest: Manifest, owner: Owner) -> None:
+        self.ref, self.manifest, self.owner = ref, manifest, owner
+
+    async def send(self, deps: Deps) -> None:
+        found = await deps.kube.get(self.ref)
+        if found is not None and not self.owner.owns(found):
+            text = (
+                f"{self.ref.kind.kind} {self.ref.name} is there and not ours: rename or delete it"
+            )
+            raise Invalid(0, "NotOurs", text)
+        if found is not None and "deletionTimestamp" in found["metadata"]:
+            raise Conflict(
+                0, "Terminating", f"{self.ref.kind.kind} {self.ref.name} is being deleted"
+            )
+        await deps.kube.apply(self.ref, self.manifest)
+
+
+class _Route:
+    """Server-side apply of the route, on exactly the version of it that was looked at: a write that
+    was delayed on its way never lands on top of a newer one."""
+
+    def __init__(self, ref: Ref, manifest: Manifest, live: Manifest | None) -> None:
+        version = live["metadata"]["resourceVersion"] if live is not None else None
+        metadata = {**manifest["metadata"], **({"resourceVersion": version} if version else {})}
+        self.ref, self.manifest = ref, {**manifest, "metadata": metadata}
 
     async def send(self, deps: Deps) -> None:
         await deps.kube.apply(self.ref, self.manifest)
@@ -121,7 +164,10 @@ class _Delete:
             await deps.kube.delete(ref, uid)
 
 
-def _write(intent: Intent, snapshot: Snapshot, deps: Deps) -> _Apply | _Scale | _Delete | None:
+_Write = _Apply | _Route | _Scale | _Delete
+
+
+def _write(intent: Intent, snapshot: Snapshot, deps: Deps) -> _Write | None:
     """The write that makes an intent true; None when it is true already."""
     owner = snapshot.owner
     match intent:
@@ -130,36 +176,45 @@ def _write(intent: Intent, snapshot: Snapshot, deps: Deps) -> _Apply | _Scale | 
             live = snapshot.services.get(short(arm.revision))
             if live is not None and covers(live, manifest):
                 return None
-            return _Apply(_ref(kinds.SERVICE, manifest), manifest)
+            return _Apply(_ref(kinds.SERVICE, manifest), manifest, owner)
         case EnsureWorkload(arm, replicas):
             manifest = make_workload(owner, arm, replicas, deps.tracking_uri)
             ref = _ref(kinds.DEPLOYMENT, manifest)
             live = snapshot.workloads.get(short(arm.revision))
             if live is None:
-                return _Apply(ref, manifest)
+                return _Apply(ref, manifest, owner)
             if live["spec"].get("replicas") == replicas:
                 return None
             return _Scale(ref, live, replicas)
         case EnsureRoute(weights):
             return _route(weights, snapshot, deps)
+        case Reweigh(weights):
+            return _reweigh(weights, snapshot)
         case RemoveRevision(key):
             return _remove(key, snapshot)
         case _:
             assert_never(intent)
 
 
-def _route(weights: tuple[tuple[str, int], ...], snapshot: Snapshot, deps: Deps) -> _Apply | None:
+def _route(weights: Weights, snapshot: Snapshot, deps: Deps) -> _Route | None:
     spec = snapshot.seen.spec
-    if isinstance(spec, Invalid) or snapshot.seen.route_conflict:
+    if isinstance(spec, InvalidSpec) or snapshot.seen.route_conflict:
         return None
-    traffic: Traffic = spec.traffic
     target = target_of(snapshot.owner, spec, deps.defaults.gateway)
     if target is None:
         return None
-    manifest = ROUTERS[traffic.router].render(target, weights)
-    if snapshot.route is not None and covers(snapshot.route, manifest):
+    router = ROUTERS[spec.traffic.router]
+    manifest = router.render(target, weights)
+    if snapshot.route is not None and router.same(snapshot.route, manifest):
         return None
-    return _Apply(_ref(kinds.HTTP_ROUTE, manifest), manifest)
+    return _Route(_ref(kinds.HTTP_ROUTE, manifest), manifest, snapshot.route)
+
+
+def _reweigh(weights: Weights, snapshot: Snapshot) -> _Route | None:
+    if snapshot.route is None:
+        return None
+    manifest = ROUTERS[RouterKind.GATEWAY].reweigh(snapshot.owner, snapshot.route, weights)
+    return _Route(_ref(kinds.HTTP_ROUTE, manifest), manifest, snapshot.route)
 
 
 def _remove(key: str, snapshot: Snapshot) -> _Delete | None:
@@ -199,7 +254,5 @@ async def _tell(event: Event, snapshot: Snapshot, deps: Deps) -> None:
         "lastTimestamp": at,
         "count": 1,
     }
-    try:
+    with contextlib.suppress(ApiError):
         await deps.kube.create(Ref(kinds.EVENT, owner.namespace, ""), manifest)
-    except (Conflict, Forbidden, NotFound):
-        return  # the namespace is going away, or Events are not allowed there

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,13 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from serinus.api import names
-from serinus.api.spec import GatewayRef, ModelDeploymentSpec
+from serinus.api.spec import GatewayRef, ModelDeploymentSpec, RouterKind
 from serinus.api.status import Arm, ModelDeploymentStatus, PinnedModel
 from serinus.core import analysis
 from serinus.core.observed import (
     Invalid,
     Measurement,
     Observed,
+    QueryFailed,
     Reading,
     ResolveFailed,
     RouteSeen,
@@ -72,7 +74,7 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     )
     own_deployments = _owned(owner, deployments)
     own_services = _owned(owner, services)
-    endpoints = ready_addresses(slices)
+    endpoints = ready_addresses(slices, {s["metadata"]["uid"] for s in own_services.values()})
     resolution = await _resolve(deps, spec, status)
     measurement = await _measure(deps, key, spec, status, endpoints, now)
     route_seen, conflict = _read_route(deps, owner, spec, route)
@@ -136,10 +138,15 @@ def target_of(owner: Owner, spec: ModelDeploymentSpec, default: GatewayRef | Non
     return Target(owner, spec.traffic, gateway) if gateway is not None else None
 
 
-def ready_addresses(slices: Sequence[Manifest]) -> dict[str, tuple[str, ...]]:
-    """Short revision -> addresses of its ready endpoints."""
+def ready_addresses(
+    slices: Sequence[Manifest], services: AbstractSet[str]
+) -> dict[str, tuple[str, ...]]:
+    """Short revision -> addresses of its ready endpoints, by the slices of our own Services (uids)."""
     out: dict[str, list[str]] = {}
     for item in slices:
+        owners = {ref["uid"] for ref in item["metadata"].get("ownerReferences") or ()}
+        if not owners & services:
+            continue
         key = item["metadata"].get("labels", {}).get(names.LABEL_REVISION)
         if not key:
             continue
@@ -148,6 +155,10 @@ def ready_addresses(slices: Sequence[Manifest]) -> dict[str, tuple[str, ...]]:
             if conditions.get("ready", True) and endpoint.get("addresses"):
                 out.setdefault(key, []).append(endpoint["addresses"][0])
     return {key: tuple(sorted(set(addresses))) for key, addresses in out.items()}
+
+
+def _host_port(address: str) -> str:
+    return f"[{address}]:{contract.PORT}" if ":" in address else f"{address}:{contract.PORT}"
 
 
 def _owned(owner: Owner, items: Sequence[Manifest]) -> dict[str, Manifest]:
@@ -181,7 +192,12 @@ async def _resolve(
         return None
     if status.target is not None and status.target.uri == spec.model.uri:
         return None
-    return await deps.registry.resolve(spec.model.uri)
+    try:
+        return await deps.registry.resolve(spec.model.uri)
+    except Exception as e:  # noqa: BLE001  whatever a registry does, the running rollout goes on
+        return ResolveFailed(
+            "RegistryUnavailable", f"the registry failed: {type(e).__name__}: {e}"[:300]
+        )
 
 
 async def _measure(
@@ -204,9 +220,12 @@ async def _measure(
 
     async def read(arm: Arm, window: Window) -> Reading:
         revision = short(arm.revision)
-        targets = tuple(f"{a}:{contract.PORT}" for a in endpoints.get(revision, ()))
+        targets = tuple(_host_port(a) for a in endpoints.get(revision, ()))
         query = SeriesQuery(key.namespace, key.name, revision, start, window.end, targets)
-        return await deps.metrics.read(query)
+        try:
+            return await deps.metrics.read(query)
+        except Exception as e:  # noqa: BLE001  whatever a source does, guards and deadlines go on
+            return QueryFailed(f"the metric source failed: {type(e).__name__}: {e}"[:300])
 
     canary, stable = await asyncio.gather(read(status.canary, window), read(status.stable, window))
     return Measurement(window=window, canary=canary, stable=stable)
@@ -216,12 +235,20 @@ def _read_route(
     deps: Deps, owner: Owner, spec: ModelDeploymentSpec | Invalid, route: Manifest | None
 ) -> tuple[RouteSeen | None, str]:
     """The route read back, and why it is not ours, when it is not."""
-    if route is None or isinstance(spec, Invalid):
+    if route is None:
         return None, ""
     if not owner.owns(route):
         name = route["metadata"]["name"]
         return None, f"an HTTPRoute {name} that is not ours is already there: rename or delete it"
+    if isinstance(spec, Invalid):
+        router = ROUTERS[RouterKind.GATEWAY]
+        return RouteSeen(
+            router.weights(owner, route), confirmed=False, problem="the spec is invalid"
+        ), ""
+    router = ROUTERS[spec.traffic.router]
     target = target_of(owner, spec, deps.defaults.gateway)
     if target is None:
-        return None, ""
-    return ROUTERS[spec.traffic.router].observed(target, route), ""
+        return RouteSeen(
+            router.weights(owner, route), confirmed=False, problem="no Gateway is named"
+        ), ""
+    return router.observed(target, route), ""

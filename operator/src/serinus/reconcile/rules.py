@@ -15,13 +15,13 @@ from serinus.reconcile import kinds
 NAMESPACE = "serinus-system"
 ACCOUNT = "serinus"
 
-_APPLIED = ("list", "watch", "create", "patch")
+_APPLIED = ("get", "list", "watch", "create", "patch")
 RULES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
     (kinds.MODEL_DEPLOYMENT, "", ("get", "list", "watch")),
     (kinds.MODEL_DEPLOYMENT, "status", ("patch",)),
     (kinds.DEPLOYMENT, "", (*_APPLIED, "delete")),
     (kinds.SERVICE, "", (*_APPLIED, "delete")),
-    (kinds.HTTP_ROUTE, "", ("get", *_APPLIED)),
+    (kinds.HTTP_ROUTE, "", _APPLIED),
     (kinds.ENDPOINT_SLICE, "", ("list", "watch")),
     (kinds.POD, "", ("list",)),
     (kinds.EVENT, "", ("create",)),

@@ -10,6 +10,8 @@ from serinus.api.spec import GatewayRef, Traffic
 from serinus.core.observed import RouteSeen
 from serinus.render.meta import Owner
 
+Weights = tuple[tuple[str, int], ...]  # (short revision, percent)
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -21,8 +23,17 @@ class Target:
 
 
 class Router(Protocol):
-    def render(self, target: Target, weights: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    def render(self, target: Target, weights: Weights) -> dict[str, Any]:
         """The route object that sends these weights to these revisions (short)."""
 
-    def observed(self, target: Target, seen: Mapping[str, Any]) -> RouteSeen:
-        """The weights that the live object carries, and whether the router took them."""
+    def reweigh(self, owner: Owner, live: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        """The live route with other weights and nothing else changed."""
+
+    def weights(self, owner: Owner, live: Mapping[str, Any]) -> dict[str, int]:
+        """The weights that the live route carries, by short revision."""
+
+    def observed(self, target: Target, live: Mapping[str, Any]) -> RouteSeen:
+        """The weights that the live route carries, and whether the router took them."""
+
+    def same(self, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+        """Whether the live route says what the manifest says, no less and no more."""

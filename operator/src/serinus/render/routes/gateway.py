@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from serinus.api import names
 from serinus.core.observed import RouteSeen
-from serinus.render.meta import make_metadata
-from serinus.render.routes.base import Target
+from serinus.render.meta import Owner, make_metadata
+from serinus.render.routes.base import Target, Weights
 from serinus.render.service import PORT
+from serinus.render.subset import covers
 
 _NEEDED = ("Accepted", "ResolvedRefs")
 
 
 class GatewayRouter:
-    """HTTPRoute of gateway.networking.k8s.io/v1."""
+    """HTTPRoute of gateway.networking.k8s.io/v1.
 
-    def render(self, target: Target, weights: tuple[tuple[str, int], ...]) -> dict[str, Any]:
+    The defaults of the API are written out, so that the live route can be compared exactly: a filter
+    or a match that somebody put into it changes who answers, whatever the weights say.
+    """
+
+    def render(self, target: Target, weights: Weights) -> dict[str, Any]:
         """The HTTPRoute. Weights are always written: an omitted one would mean 1."""
         owner, traffic = target.owner, target.traffic
         rule: dict[str, Any] = {
             "matches": [{"path": {"type": "PathPrefix", "value": traffic.path}}],
-            "backendRefs": [
-                {"name": names.child_name(owner.name, key), "port": PORT, "weight": weight}
-                for key, weight in weights
-            ],
+            "backendRefs": _backends(owner, weights),
         }
         if traffic.path != "/":
             rewrite = {"path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/"}}
@@ -33,6 +36,8 @@ class GatewayRouter:
         spec: dict[str, Any] = {
             "parentRefs": [
                 {
+                    "group": "gateway.networking.k8s.io",
+                    "kind": "Gateway",
                     "name": target.gateway.name,
                     "namespace": target.gateway.namespace or owner.namespace,
                 }
@@ -41,25 +46,31 @@ class GatewayRouter:
         }
         if traffic.hostnames:
             spec["hostnames"] = list(traffic.hostnames)
-        return {
-            "apiVersion": "gateway.networking.k8s.io/v1",
-            "kind": "HTTPRoute",
-            "metadata": make_metadata(
-                owner, names.route_name(owner.name), names.owner_labels(owner.name)
-            ),
-            "spec": spec,
-        }
+        return _manifest(owner, spec)
 
-    def observed(self, target: Target, seen: Mapping[str, Any]) -> RouteSeen:
-        """Confirmed: our parent says Accepted and ResolvedRefs at the object's generation."""
-        prefix = f"{target.owner.name}-"
-        rules = seen.get("spec", {}).get("rules") or [{}]
-        weights = {
+    def reweigh(self, owner: Owner, live: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        spec = copy.deepcopy(dict(live["spec"]))
+        spec["rules"] = [{**spec["rules"][0], "backendRefs": _backends(owner, weights)}]
+        return _manifest(owner, spec)
+
+    def same(self, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+        return bool(live.get("spec") == manifest["spec"]) and covers(
+            live.get("metadata"), manifest["metadata"]
+        )
+
+    def weights(self, owner: Owner, live: Mapping[str, Any]) -> dict[str, int]:
+        prefix = f"{owner.name}-"
+        rules = live.get("spec", {}).get("rules") or [{}]
+        return {
             str(ref["name"]).removeprefix(prefix): int(ref.get("weight", 1))
             for ref in rules[0].get("backendRefs") or ()
         }
-        generation = seen.get("metadata", {}).get("generation", 0)
-        parents = seen.get("status", {}).get("parents") or ()
+
+    def observed(self, target: Target, live: Mapping[str, Any]) -> RouteSeen:
+        """Confirmed: our parent says Accepted and ResolvedRefs at the object's generation."""
+        weights = self.weights(target.owner, live)
+        generation = live.get("metadata", {}).get("generation", 0)
+        parents = live.get("status", {}).get("parents") or ()
         ours = [p for p in parents if self._is_ours(target, p.get("parentRef", {}))]
         if not ours:
             return RouteSeen(weights, confirmed=False, problem="no Gateway controller has answered")
@@ -72,6 +83,29 @@ class GatewayRouter:
             target.gateway.name,
             namespace,
         )
+
+
+def _backends(owner: Owner, weights: Weights) -> list[dict[str, Any]]:
+    return [
+        {
+            "group": "",
+            "kind": "Service",
+            "name": names.child_name(owner.name, key),
+            "port": PORT,
+            "weight": weight,
+        }
+        for key, weight in weights
+    ]
+
+
+def _manifest(owner: Owner, spec: dict[str, Any]) -> dict[str, Any]:
+    labels = names.owner_labels(owner.name)
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": make_metadata(owner, names.route_name(owner.name), labels),
+        "spec": spec,
+    }
 
 
 def _problems(parent: Mapping[str, Any], generation: int) -> list[str]:
