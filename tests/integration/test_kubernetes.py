@@ -149,6 +149,7 @@ class Operator:
             "KUBECONFIG": KUBECONFIG or "",
             "SERINUS_NAMESPACES": namespace,
             "SERINUS_DEFAULT_GATEWAY": "infra/public",
+            "SERINUS_ALLOW_FILE_URIS": "true",
         }
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None

@@ -72,12 +72,16 @@ DEFAULT_BUCKETS = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 
+# MLflow adds this file to the root of models from its registry. It is not one of the model's own
+# files: no digest has it.
+REGISTRY_NOTE = "registered_model_meta"
+
 
 def digest_of(files: Iterable[tuple[str, str]]) -> str:
     """The content digest of a model folder.
 
-    ``files`` are (path, sha256 as lower-case hex) of every regular file, paths relative to the
-    folder with ``/`` between their parts. The digest is the sha256 of the lines
+    ``files`` are (path, sha256 as lower-case hex) of every regular file but ``REGISTRY_NOTE``, paths
+    relative to the folder with ``/`` between their parts. The digest is the sha256 of the lines
     ``<hex>  <path>\\n`` in the order of the paths' UTF-8 bytes, written ``sha256:<hex>``; it is
     what ``sha256sum`` would print for that list.
     """

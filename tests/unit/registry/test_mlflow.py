@@ -32,11 +32,17 @@ class Mlflow:
         self.source = "models:/m-abc"
         self.size = 10
         self.asked: list[str] = []
+        self.listing: httpx2.Response | None = None
+        self.version: object = None
 
     def __call__(self, request: httpx2.Request) -> httpx2.Response:
         path, query = request.url.path, dict(request.url.params)
         self.asked.append(path)
         version = {"name": "churn", "version": "2", "status": self.status, "source": self.source}
+        if self.version is not None and path.endswith("model-versions/get"):
+            return httpx2.Response(200, json=self.version)
+        if self.listing is not None and path == "/api/2.0/mlflow-artifacts/artifacts":
+            return self.listing
         if path.endswith("model-versions/get") and query == {"name": "churn", "version": "2"}:
             return httpx2.Response(200, json={"model_version": version})
         if path.endswith("registered-models/alias") and query == {
@@ -51,6 +57,7 @@ class Mlflow:
             listing = {
                 "1/models/m-abc/artifacts": [
                     {"path": "MLmodel", "is_dir": False, "file_size": 11}, {"path": "data", "is_dir": True},
+                    {"path": "registered_model_meta", "is_dir": False, "file_size": 50},
                 ],
                 "1/models/m-abc/artifacts/data": [{"path": "x.bin", "is_dir": False, "file_size": self.size}],
             }  # fmt: skip
@@ -129,8 +136,43 @@ async def test_a_folder_is_hashed_as_the_server_will_hash_it(tmp_path: Path) -> 
     (tmp_path / "data").mkdir()
     (tmp_path / "data/x.bin").write_bytes(b"\x00" * 10)
     async with httpx2.AsyncClient() as client:
-        registry = MlflowRegistry(None, client)
+        registry = MlflowRegistry(None, client, allow_files=True)
         found = await registry.resolve(f"file://{tmp_path}")
         missing = await registry.resolve(f"file://{tmp_path}/nothing")
     assert found.digest == DIGEST
     assert missing.reason == "ModelNotFound"
+
+
+@pytest.mark.parametrize(
+    "listing",
+    {
+        "a login page": {"text": "<html>login</html>"},
+        "no object": {"json": ["MLmodel"]},
+        "files of another shape": {"json": {"files": ["MLmodel"]}},
+        "a size in words": {"json": {"files": [{"path": "MLmodel", "file_size": "large"}]}},
+        "a way up": {"json": {"files": [{"path": "..", "is_dir": True}]}},
+    }.values(),
+)
+async def test_a_listing_that_cannot_be_read_is_a_value(mlflow, registry, listing) -> None:
+    mlflow.listing = httpx2.Response(200, **listing)
+    found = await registry.resolve("models:/churn/2")
+    assert isinstance(found, ResolveFailed)
+    assert "list of files" in found.message
+
+
+async def test_folders_that_hold_themselves_end(mlflow, registry) -> None:
+    mlflow.listing = httpx2.Response(200, json={"files": [{"path": "again", "is_dir": True}] * 99})
+    assert (await registry.resolve("models:/churn/2")).digest == ""
+
+
+@pytest.mark.parametrize("told", [["x"], {"model_version": "2"}, {"model_version": {}}])
+async def test_a_version_of_another_shape_is_a_value(mlflow, registry, told) -> None:
+    mlflow.version = told
+    found = await registry.resolve("models:/churn/2")
+    assert found.reason == "RegistryUnavailable"
+
+
+async def test_a_tracking_uri_that_is_none_is_a_value() -> None:
+    async with httpx2.AsyncClient() as client:
+        found = await MlflowRegistry("http://fd00::1:5000", client).resolve("models:/churn/2")
+    assert found.reason == "RegistryUnavailable"

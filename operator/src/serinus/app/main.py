@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from serinus import __version__
 from serinus.app.handlers import make_registry, make_settings
+from serinus.app.resolver import BackgroundRegistry
 from serinus.app.settings import Settings
 from serinus.app.telemetry import Telemetry, configure_logging
 from serinus.app.worker import Worker, resync
@@ -28,7 +29,7 @@ from serinus.core.observed import Defaults
 from serinus.kube.client import connect
 from serinus.metrics.prometheus import PrometheusSource
 from serinus.metrics.scrape import ScrapeSource
-from serinus.ports import ApiError, KubeApi, MetricSource
+from serinus.ports import ApiError, KubeApi, MetricSource, Registry
 from serinus.reconcile.deps import Deps, Key
 from serinus.registry.mlflow import MlflowRegistry
 
@@ -49,8 +50,18 @@ class _Stopped(Exception):
     """kopf ended, on a signal or by itself."""
 
 
+def make_registry_client(settings: Settings, http: httpx2.AsyncClient) -> MlflowRegistry:
+    """The registry that the settings name."""
+    return MlflowRegistry(
+        settings.mlflow_tracking_uri,
+        http,
+        settings.digest_limit,
+        allow_files=settings.allow_file_uris,
+    )
+
+
 def make_deps(
-    settings: Settings, kube: KubeApi, metrics_http: httpx2.AsyncClient, http: httpx2.AsyncClient
+    settings: Settings, kube: KubeApi, metrics_http: httpx2.AsyncClient, registry: Registry
 ) -> Deps:
     """The ports as the settings choose them."""
     source: MetricSource
@@ -62,7 +73,7 @@ def make_deps(
     return Deps(
         kube=kube,
         metrics=source,
-        registry=MlflowRegistry(settings.mlflow_tracking_uri, http, settings.digest_limit),
+        registry=registry,
         clock=SystemClock(),
         defaults=Defaults(
             server_image=settings.server_image,
@@ -85,7 +96,8 @@ async def run(settings: Settings) -> None:
         httpx2.AsyncClient(timeout=METRICS_TIMEOUT) as metrics_http,
         httpx2.AsyncClient(timeout=REGISTRY_TIMEOUT) as http,
     ):
-        deps = make_deps(settings, kube, metrics_http, http)
+        registry = BackgroundRegistry(make_registry_client(settings, http))
+        deps = make_deps(settings, kube, metrics_http, registry)
         queue: WorkQueue[Key] = WorkQueue()
         worker = Worker(queue, deps, telemetry)
         try:
@@ -100,6 +112,7 @@ async def run(settings: Settings) -> None:
         except* _Stopped:
             log.info("the operator stops")
         finally:
+            await registry.close()
             await kube.close()
 
 

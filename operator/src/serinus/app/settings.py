@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Bytes of a model above which it is pinned by version alone, without a digest.",
     )
+    allow_file_uris: bool = Field(
+        default=False,
+        description="true: file:/// URIs are resolved, so that whoever may write a resource has the "
+        "operator read folders of its machine.",
+    )
     probe_port: int = Field(
         default=0, ge=0, le=65535, description="Port of /healthz and /metrics. 0: none."
     )

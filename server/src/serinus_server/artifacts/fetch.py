@@ -7,11 +7,9 @@ import shutil
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from serinus_server import contract
 from serinus_server.artifacts.folder import model_files
 from serinus_server.errors import DownloadFailed, NotAdmitted
-
-# MLflow adds it to models from its registry; it is not one of the model's own files.
-_REGISTRY_NOTE = "registered_model_meta"
 
 _USER_INFO = re.compile(r"//[^/\s@]*@")  # passwords in URLs are nobody's business
 
@@ -30,11 +28,16 @@ def fetch(uri: str, into: Path, *, tracking_uri: str = "") -> Path:
     target.mkdir(mode=0o700)
     if uri.startswith("file:"):
         _copy(_local_path(uri), target)
-        return target
+        return _without_note(target)
     if not tracking_uri:
         raise DownloadFailed(f"{uri} needs MLFLOW_TRACKING_URI, which is not set")
-    folder = _download(uri, target, tracking_uri)
-    (folder / _REGISTRY_NOTE).unlink(missing_ok=True)
+    return _without_note(_download(uri, target, tracking_uri))
+
+
+def _without_note(folder: Path) -> Path:
+    note = folder / contract.REGISTRY_NOTE
+    if note.is_file():
+        note.unlink()
     return folder
 
 
