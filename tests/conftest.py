@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
-for folder in ("unit/core", "scenarios"):
+for folder in ("unit/core", "unit/reconcile", "scenarios"):
     sys.path.insert(0, str(HERE / folder))
 
 # The same examples on every run, however busy the machine is.
