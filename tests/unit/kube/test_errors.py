@@ -35,3 +35,4 @@ def test_an_answer_of_a_proxy_is_kept_short() -> None:
 def test_retry_after_is_honoured() -> None:
     assert error_from(429, STATUS, "7").retry_after == 7
     assert error_from(429, STATUS, "soon").retry_after == 1
+    assert error_from(429, STATUS, "²").retry_after == 1

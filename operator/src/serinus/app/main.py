@@ -137,10 +137,8 @@ async def serve_probes(settings: Settings, telemetry: Telemetry) -> None:
     limit = 4 * settings.resync_interval.total_seconds() + 30
 
     async def healthz(_: web.Request) -> web.Response:
-        age = telemetry.resync_age()
-        if age is not None and age > limit:
-            return web.Response(status=503, text=f"the last resync was {age:.0f} s ago\n")
-        return web.Response(text="ok\n")
+        trouble = telemetry.trouble(limit)
+        return web.Response(status=503 if trouble else 200, text=f"{trouble or 'ok'}\n")
 
     async def metrics(_: web.Request) -> web.Response:
         body = generate_latest(telemetry.registry)

@@ -34,9 +34,8 @@ def error_from(status: int, body: bytes, retry_after: str | None) -> ApiError:
     except (ValueError, AttributeError):
         pass  # not a Status object: a proxy in between, or a plain 404 page
     if status == 429:
-        seconds = (
-            float(retry_after) if retry_after and retry_after.isdigit() else _DEFAULT_RETRY_AFTER
-        )
+        told_seconds = retry_after if retry_after and retry_after.isdecimal() else None
+        seconds = float(told_seconds or _DEFAULT_RETRY_AFTER)
         return TooManyRequests(status, reason or "TooManyRequests", message, seconds)
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else Invalid)
     return kind(status, reason or kind.__name__, message)
