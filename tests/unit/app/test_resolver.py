@@ -143,4 +143,4 @@ async def test_close_stops_every_look_up_and_frees_who_waits(slow) -> None:
     await slow.begun.wait()
     await background.close()
     assert slow.cancelled == ["a"]
-    assert (await waiting).reason == "RegistryUnavailable"
+    assert (await waiting).reason == "Resolving"

@@ -21,12 +21,13 @@ from pydantic import ValidationError
 from serinus import __version__
 from serinus.app.handlers import make_registry, make_settings
 from serinus.app.resolver import BackgroundRegistry
-from serinus.app.settings import Settings
+from serinus.app.settings import Settings, usage
+from serinus.app.startup import kinds_are_served, stop_on_signals
 from serinus.app.telemetry import Telemetry, configure_logging
 from serinus.app.worker import Worker, resync
 from serinus.app.workqueue import WorkQueue
 from serinus.core.observed import Defaults
-from serinus.kube.client import connect
+from serinus.kube.client import KubeClient, connect
 from serinus.metrics.prometheus import PrometheusSource
 from serinus.metrics.scrape import ScrapeSource
 from serinus.ports import ApiError, KubeApi, MetricSource, Registry
@@ -47,7 +48,7 @@ class SystemClock:
 
 
 class _Stopped(Exception):
-    """kopf ended, on a signal or by itself."""
+    """The end was asked for by a signal, or kopf ended by itself."""
 
 
 def make_registry_client(settings: Settings, http: httpx2.AsyncClient) -> MlflowRegistry:
@@ -91,6 +92,8 @@ async def run(settings: Settings) -> None:
         ApiError: no credentials, or the API server cannot be reached at the start.
     """
     telemetry = Telemetry()
+    stop = asyncio.Event()
+    stop_on_signals(stop)
     kube = await connect(settings.kubeconfig)
     async with (
         httpx2.AsyncClient(timeout=METRICS_TIMEOUT) as metrics_http,
@@ -107,7 +110,7 @@ async def run(settings: Settings) -> None:
                 group.create_task(resync(queue, deps, settings.namespace_list, telemetry))
                 if settings.probe_port:
                     group.create_task(serve_probes(settings, telemetry))
-                group.create_task(_watch(queue, settings))
+                group.create_task(_watch(queue, settings, kube, stop))
                 log.info("the operator runs", version=__version__, metrics=_source(settings))
         except* _Stopped:
             log.info("the operator stops")
@@ -120,16 +123,40 @@ def _source(settings: Settings) -> str:
     return settings.prometheus_url or "the pods, scraped directly"
 
 
-async def _watch(queue: WorkQueue[Key], settings: Settings) -> None:
+async def _watch(
+    queue: WorkQueue[Key], settings: Settings, kube: KubeClient, stop: asyncio.Event
+) -> None:
+    if await kinds_are_served(kube, settings.namespace_list, stop):
+        await _run_kopf(queue, settings, stop)
+    raise _Stopped
+
+
+async def _run_kopf(queue: WorkQueue[Key], settings: Settings, stop: asyncio.Event) -> None:
+    """Runs the watches until ``stop``.
+
+    Its own way to stop would first wait five seconds for every task of the process that it does not
+    know, open connections to the probes among them; when cancelled it does not.
+    """
     namespaces = settings.namespace_list
-    await kopf.operator(
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=make_registry(queue, settings),
         settings=make_settings(),
         standalone=True,
         clusterwide=not namespaces,
         namespaces=namespaces,
     )
-    raise _Stopped
+    stop_on_signals(stop)  # instead of kopf's handlers, which it has just installed
+    running = asyncio.create_task(kopf.run_tasks(tasks, ignored=others))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        running.cancel()
+        await asyncio.wait({running, stopping})
+    if not running.cancelled():
+        running.result()  # raises what ended it
 
 
 async def serve_probes(settings: Settings, telemetry: Telemetry) -> None:
@@ -159,8 +186,10 @@ def main(argv: list[str] | None = None) -> int:
     """``python -m serinus.app``. Exit codes: 0 stopped, 1 failed, 2 bad settings."""
     args = sys.argv[1:] if argv is None else argv
     if args in (["-h"], ["--help"]):
+        print(f"Settings come from the environment:\n\n{usage()}")  # noqa: T201
         return 0
     if args:
+        print("no arguments are taken; see --help", file=sys.stderr)  # noqa: T201
         return 2
     try:
         settings = Settings()

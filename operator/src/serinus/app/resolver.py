@@ -17,7 +17,6 @@ RESOLVING = "Resolving"
 
 _STILL = ResolveFailed(RESOLVING, "the model is being looked up and its files hashed")
 _FULL = ResolveFailed(RESOLVING, "many other models are being looked up first")
-_STOPPED = ResolveFailed("RegistryUnavailable", "the look-up was stopped before its end")
 
 _Answer = PinnedModel | ResolveFailed
 
@@ -77,7 +76,8 @@ class BackgroundRegistry:
             return _STILL
         if self._lookups.get(uri) is lookup:
             del self._lookups[uri]
-        return _STOPPED if lookup.task.cancelled() else lookup.task.result()
+        # Cancelled only when the operator stops: its successor starts again.
+        return _STILL if lookup.task.cancelled() else lookup.task.result()
 
     async def close(self) -> None:
         """Stops every look-up, and returns when they have ended."""

@@ -84,6 +84,21 @@ class KubeClient:
             return items
         return ()
 
+    async def serves(self, kind: Kind) -> bool:
+        """Whether discovery names the kind, in any version of its group."""
+        groups = (await self._request("GET", "/apis")).get("groups") or ()
+        for group in groups:
+            if group["name"] != kind.group:
+                continue
+            for version in group["versions"]:
+                try:
+                    found = await self._request("GET", f"/apis/{version['groupVersion']}")
+                except NotFound:
+                    continue
+                if any(item["name"] == kind.plural for item in found.get("resources") or ()):
+                    return True
+        return False
+
     async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
         query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
         path = self._path(ref.kind, ref.namespace, ref.name)
