@@ -138,7 +138,8 @@ async def _run_kopf(queue: WorkQueue[Key], settings: Settings, stop: asyncio.Eve
     know, open connections to the probes among them; when cancelled it does not.
     """
     namespaces = settings.namespace_list
-    others = asyncio.all_tasks()
+    stopping = asyncio.create_task(stop.wait())
+    others = asyncio.all_tasks()  # with ``stopping``: kopf ends what is not among them
     tasks = await kopf.spawn_tasks(
         registry=make_registry(queue, settings),
         settings=make_settings(),
@@ -148,7 +149,6 @@ async def _run_kopf(queue: WorkQueue[Key], settings: Settings, stop: asyncio.Eve
     )
     stop_on_signals(stop)  # instead of kopf's handlers, which it has just installed
     running = asyncio.create_task(kopf.run_tasks(tasks, ignored=others))
-    stopping = asyncio.create_task(stop.wait())
     try:
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
     finally:
