@@ -10,10 +10,8 @@ import asyncio
 from dataclasses import dataclass
 
 from serinus.api.status import PinnedModel
-from serinus.core.observed import ResolveFailed
+from serinus.core.observed import RESOLVING, ResolveFailed
 from serinus.ports import Registry
-
-RESOLVING = "Resolving"
 
 _STILL = ResolveFailed(RESOLVING, "the model is being looked up and its files hashed")
 _FULL = ResolveFailed(RESOLVING, "many other models are being looked up first")
