@@ -8,7 +8,6 @@ DEMO_FLAGS := $(if $(KEEP),--keep,)
 # Quick tiers first: a broken rule shows in seconds, before any process is started. Stories last and alone:
 # they judge latencies.
 
-
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -35,9 +34,10 @@ lint: ## ruff, mypy --strict, import-linter
 	$(bin)/ruff format --check operator server tests bench
 	$(bin)/ruff check operator server tests bench
 	$(bin)/mypy
+	$(bin)/mypy -p bench
 	$(bin)/lint-imports
 
-generate: ## everything that is made from code: crds/
+generate: ## everything that is made from code: the CRD and the RBAC
 	@tools/setup
 	$(bin)/python -m serinus.devtools.generate .
 

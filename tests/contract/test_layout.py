@@ -14,6 +14,7 @@ import yaml
 from serinus import __version__
 from serinus.api.spec import ModelDeploymentSpec
 from serinus.devtools.verify import problems
+from serinus.reconcile.rules import make_cluster_role
 
 ROOT = Path(__file__).parents[2]
 
@@ -94,6 +95,18 @@ def test_the_version_is_the_newest_of_the_changelog() -> None:
 def test_constraints_hold_no_address() -> None:
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert line.startswith("#") or re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line), line
+
+
+def test_the_operator_may_do_no_more_than_named_things_and_nothing_with_secrets() -> None:
+    rules = make_cluster_role()["rules"]
+    assert all(
+        "*" not in rule[field] for rule in rules for field in ("apiGroups", "resources", "verbs")
+    )
+    resources = {resource for rule in rules for resource in rule["resources"]}
+    assert not resources & {"secrets", "roles", "rolebindings", "clusterroles", "pods/exec"}
+    assert {"modeldeployments"} & resources
+    (ours,) = (rule for rule in rules if rule["resources"] == ["modeldeployments"])
+    assert set(ours["verbs"]) == {"get", "list", "watch"}, "the operator never writes a spec"
 
 
 MAX_LINES = 450

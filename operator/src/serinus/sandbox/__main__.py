@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from serinus.sandbox.main import main
+import sys
 
 if __name__ == "__main__":
-    main()
+    try:
+        # Imported here: importing takes a second, and Ctrl-C in it is no error either.
+        from serinus.sandbox.main import main
+
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
