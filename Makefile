@@ -1,7 +1,7 @@
 # Every target sets up what it needs first. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kubernetes lint verify generate bench clean
+.PHONY: help setup demo test test-kubernetes test-conformance lint verify generate bench clean
 
 bin := .venv/bin
 DEMO_FLAGS := $(if $(KEEP),--keep,)
@@ -9,7 +9,7 @@ DEMO_FLAGS := $(if $(KEEP),--keep,)
 # they judge latencies.
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## the virtual environment, and Debian's prometheus where it may be installed
 	@tools/setup
@@ -24,10 +24,16 @@ test: ## every test; ARGS="..." goes to pytest
 	$(bin)/python -m pytest tests/integration -n 2 --dist loadfile -q $(ARGS)
 	$(bin)/python -m pytest tests/scenarios -q $(ARGS)
 
-test-kubernetes: ## the cluster tests on the Kubernetes that SERINUS_TEST_KUBECONFIG names
+test-kubernetes: ## operator, node and gateway on the Kubernetes that SERINUS_TEST_KUBECONFIG names
 	@tools/setup test
 	@test -n "$(SERINUS_TEST_KUBECONFIG)" || { echo "set SERINUS_TEST_KUBECONFIG to the kubeconfig of a cluster for tests"; exit 2; }
-	$(bin)/python -m pytest tests/integration -m kubernetes -q $(ARGS)
+	$(bin)/python -m pytest tests/integration/test_kubernetes.py tests/integration/sandbox/test_pods.py \
+	  tests/integration/sandbox/test_traffic.py -q $(ARGS)
+
+test-conformance: ## the sandbox's API server compared with the one of SERINUS_TEST_KUBECONFIG, without controllers there
+	@tools/setup test
+	@test -n "$(SERINUS_TEST_KUBECONFIG)" || { echo "set SERINUS_TEST_KUBECONFIG to the kubeconfig of an API server for tests"; exit 2; }
+	$(bin)/python -m pytest tests/integration/apiserver -m kubernetes -q $(ARGS)
 
 lint: ## ruff, mypy --strict, import-linter
 	@tools/setup
