@@ -297,6 +297,7 @@ def test_traffic_is_not_moved_to_a_stable_without_ready_pods() -> None:
     world.behaviour["1"].ready = True
     world.run(ended)
     assert world.status.phase == "RolledBack"
+    assert world.status.failed.reason == "CanaryFailing", "what happened, not what it waited for"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from serinus.api.spec import OnBreach
 from serinus.api.status import (
     MAX_VERDICTS,
@@ -150,40 +152,36 @@ def latch(
     """The breach is a fact from here on: weight 0 is asked for at once, or people are (onBreach).
 
     ``guard``: a canary that fails outright loses its weight whatever ``onBreach`` says. No traffic is
-    moved to a stable without ready pods: the rollout pauses until it has one.
+    moved to a stable without ready pods: the breach is kept, and carried out when it has one.
     """
     canary, rollout = status.canary, status.rollout
     if canary is None or rollout is None:
         raise ValueError("there is no canary to stop")
-    now = facts.now
-    if canary.requested_weight > 0 and stable_lost(facts):
-        pause = PauseReason(
-            reason=STABLE_LOST, message=f"{message}, but stable has no ready pod"[:512], since=now
-        )
-        status = update_rollout(status, stage=Stage.PAUSED, pause_reasons=(pause,))
-        text = f"{pause.message}: the weight stays at {canary.requested_weight} % until it has"
-        return Change(status, (*events, warning(STABLE_LOST, text)))
+    now, weight = facts.now, canary.requested_weight
     if facts.spec.rollout.on_breach is OnBreach.PAUSE and not guard:
-        pause = PauseReason(reason=reason, message=message[:512], since=now)
-        status = update_rollout(status, stage=Stage.PAUSED, pause_reasons=(pause,))
-        weight = canary.requested_weight
         text = (
             f"{message}. The weight stays at {weight} %: "
             "change the spec, or set rollout.onBreach to Rollback"
         )
-        return Change(status, (*events, warning("Paused", text)))
-    breach = Breach(reason=reason, message=message[:512], at=now)
+        return Change(_pause(status, reason, message, now), (*events, warning("Paused", text)))
+    breach = rollout.breach or Breach(reason=reason, message=message[:512], at=now)
+    first = rollout.first_breach_at or now
+    status = update_rollout(status, breach=breach, first_breach_at=first)
+    if weight > 0 and stable_lost(facts):
+        text = f"{message}, but stable has no ready pod"
+        told = warning(STABLE_LOST, f"{text}: the weight stays at {weight} % until it has")
+        return Change(_pause(status, STABLE_LOST, text, now), (*events, told))
     status = update(status, canary=weigh(canary, 0))
-    status = update_rollout(
-        status,
-        stage=Stage.ROLLING_BACK,
-        breach=breach,
-        waiting_since=now,
-        pause_reasons=(),
-        first_breach_at=rollout.first_breach_at or now,
-    )
+    status = update_rollout(status, stage=Stage.ROLLING_BACK, waiting_since=now, pause_reasons=())
     text = f"{message}: all traffic goes back to {describe(status.stable) if status.stable else 'stable'}"
     return Change(status, (*events, warning("RollingBack", text)))
+
+
+def _pause(
+    status: ModelDeploymentStatus, reason: str, message: str, now: datetime
+) -> ModelDeploymentStatus:
+    pause = PauseReason(reason=reason, message=message[:512], since=now)
+    return update_rollout(status, stage=Stage.PAUSED, pause_reasons=(pause,))
 
 
 def unpause(facts: Facts) -> Change | None:
@@ -191,15 +189,14 @@ def unpause(facts: Facts) -> Change | None:
     rollout = facts.status.rollout
     if rollout is None or rollout.stage is not Stage.PAUSED or not rollout.pause_reasons:
         return None
-    pause = rollout.pause_reasons[0]
-    if pause.reason == STABLE_LOST:
-        return (
-            None
-            if stable_lost(facts)
-            else latch(facts, facts.status, pause.reason, pause.message, ())
-        )
+    if rollout.breach is not None:  # latched: it waits for stable alone
+        if stable_lost(facts):
+            return None
+        breach = rollout.breach
+        return latch(facts, facts.status, breach.reason, breach.message, (), guard=True)
     if facts.spec.rollout.on_breach is OnBreach.PAUSE:
         return None
+    pause = rollout.pause_reasons[0]
     return latch(facts, facts.status, pause.reason, pause.message, ())
 
 
