@@ -260,9 +260,17 @@ class Cluster:
                 now = {"gracePeriodSeconds": 0}
                 await self.kube._request("DELETE", path, {}, now, "application/json")
 
-    async def nothing_left(self) -> bool:
-        await self.pods_end()
-        return not await self.owned() and await self.kube.get(self.ref) is None
+    async def nothing_left(self) -> None:
+        """Waits until the garbage collector, which looks for new kinds every 30 s only, is through."""
+
+        async def gone() -> bool:
+            await self.pods_end()
+            return not await self.owned() and await self.kube.get(self.ref) is None
+
+        try:
+            await eventually("everything is gone", gone, seconds=100)
+        finally:
+            sys.stdout.write(f"left: {await self.owned()}\n")
 
     async def owned(self) -> list[str]:
         out = []
@@ -325,7 +333,7 @@ async def test_the_object_becomes_a_deployment_a_service_and_a_route_and_deletio
     assert not found["metadata"].get("finalizers")
     assert not [a for a in found["metadata"].get("annotations") or {} if "kopf" in a]
     await cluster.kube.delete(cluster.ref, found["metadata"]["uid"])
-    await eventually("everything is gone", cluster.nothing_left)
+    await cluster.nothing_left()
 
 
 async def test_deletion_leaves_nothing_when_the_operator_is_gone(
@@ -338,7 +346,7 @@ async def test_deletion_leaves_nothing_when_the_operator_is_gone(
     operator.stop(signal.SIGKILL)
     found = await cluster.kube.get(cluster.ref)
     await cluster.kube.delete(cluster.ref, found["metadata"]["uid"])
-    await eventually("everything is gone", cluster.nothing_left)
+    await cluster.nothing_left()
     operator.start()
 
 
