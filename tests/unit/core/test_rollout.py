@@ -356,9 +356,9 @@ def test_the_story_of_a_promotion_and_of_a_rollback_reads_without_logs() -> None
     world.model("3")
     world.run(ended)
     assert world.story() == [
-        "Initializing", "Pinned", "Serving",
-        "RolloutStarted", "WeightChanged", "WeightChanged", "WeightChanged", "Promoted",
-        "RolloutStarted", "WeightChanged",
+        "Pinned", "Initializing", "Serving",
+        "Pinned", "RolloutStarted", "WeightChanged", "WeightChanged", "WeightChanged", "Promoted",
+        "Pinned", "RolloutStarted", "WeightChanged",
         "SlotBreached", "SlotBreached", "SlotBreached", "RollingBack", "RolledBack",
     ]  # fmt: skip
     last = world.events[-2].message

@@ -132,3 +132,17 @@ async def test_a_deployment_deleted_by_hand_comes_back_as_it_was(shell: Shell) -
     del shell.kube.objects["deployments", "ml", ref.name]
     await shell.run(2)
     assert shell.kube[ref]["spec"] == before
+
+
+async def test_events_of_the_same_second_keep_their_order_by_name(shell: Shell) -> None:
+    told: list[tuple[str, str]] = []
+
+    async def create(ref, manifest):
+        told.append((manifest["metadata"]["name"], manifest["reason"]))
+        return manifest
+
+    shell.kube.create = create
+    shell.model("2")
+    await shell.run(3)
+    assert [reason for _, reason in told[:2]] == ["Pinned", "RolloutStarted"]
+    assert [name for name, _ in told] == sorted({name for name, _ in told})

@@ -88,7 +88,7 @@ def decide(seen: Observed, now: datetime) -> Plan:
     todo = intents(facts)
     status, told = report(facts)
     after = SOON if changed else _next_look(Facts(seen, seen.spec, status, now))
-    return Plan(fit(status), intents=todo, events=(*events, *told), requeue_after=after)
+    return Plan(fit(status), intents=todo, events=(*told, *events), requeue_after=after)
 
 
 def _problem(seen: Observed, status: ModelDeploymentStatus) -> tuple[str, str] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from serinus.api import names
 from serinus.api.status import (
     Arm,
+    ConditionStatus,
     ModelDeploymentStatus,
     Phase,
     Stage,
@@ -223,16 +224,20 @@ def _url(facts: Facts) -> str:
 
 
 def _events(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> tuple[Event, ...]:
-    """Events for conditions that people must hear of when they turn."""
+    """Events for conditions that people must hear of when they turn, and for every model pinned."""
     out: list[Event] = []
     for kind in (ConditionType.MODEL_RESOLVED, ConditionType.METRICS_AVAILABLE):
         old, new = find(before.conditions, kind), find(after.conditions, kind)
-        if new is None or (old is not None and old.status == new.status):
+        if new is None:
             continue
-        if new.status == "False":
+        turned = old is None or old.status is not new.status
+        if new.status is ConditionStatus.FALSE and turned:
             out.append(warning(new.reason, new.message))
-        elif new.status == "True" and (
-            kind is ConditionType.MODEL_RESOLVED or (old and old.status == "False")
-        ):
-            out.append(normal(new.reason, new.message))
+        elif new.status is ConditionStatus.TRUE:
+            pinned = kind is ConditionType.MODEL_RESOLVED and (
+                old is None or old.message != new.message
+            )
+            back = turned and old is not None and old.status is ConditionStatus.FALSE
+            if pinned or back:
+                out.append(normal(new.reason, new.message))
     return tuple(out)

@@ -60,8 +60,8 @@ async def act(plan: Plan, snapshot: Snapshot, deps: Deps) -> None:
             await write.send(deps)
         except ApiError as e:
             failure = failure or e
-    for event in plan.events:
-        await _tell(event, snapshot, deps)
+    for number, event in enumerate(plan.events):
+        await _tell(event, number, snapshot, deps)
     if failure is not None:
         raise failure
 
@@ -230,14 +230,18 @@ def _ref(kind: Kind, manifest: Manifest) -> Ref:
     return Ref(kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
 
 
-async def _tell(event: Event, snapshot: Snapshot, deps: Deps) -> None:
-    """One Event. The story is for people: that it could not be told never stops the rollout."""
-    owner, now = snapshot.owner, format_time(deps.clock.now())
-    at = now.partition(".")[0].removesuffix("Z") + "Z"
+async def _tell(event: Event, number: int, snapshot: Snapshot, deps: Deps) -> None:
+    """One Event. The story is for people: that it could not be told never stops the rollout.
+
+    Its times have seconds only; the name keeps the order of those that share one.
+    """
+    owner, now = snapshot.owner, deps.clock.now()
+    at = format_time(now.replace(microsecond=0))
+    name = f"{owner.name}.{int(now.timestamp() * 1e6):x}{number:x}"
     manifest = {
         "apiVersion": "v1",
         "kind": "Event",
-        "metadata": {"generateName": f"{owner.name}-", "namespace": owner.namespace},
+        "metadata": {"name": name, "namespace": owner.namespace},
         "involvedObject": {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
