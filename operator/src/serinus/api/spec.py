@@ -65,7 +65,8 @@ class ApiModel(BaseModel):
 class Model(ApiModel):
     uri: Annotated[str, StringConstraints(max_length=512, pattern=MODEL_URI_PATTERN)] = Field(
         description="The model: models:/NAME/VERSION, models:/NAME@ALIAS (resolved once, when the "
-        "URI is first seen) or file:///FOLDER (where the operator and the pods see the folder)."
+        "URI is first seen) or file:///FOLDER (where operator and pods see the folder, and the operator's "
+        "settings allow it)."
     )
 
 
