@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from hypothesis import HealthCheck, settings
 HERE = Path(__file__).parent
 for folder in ("unit/core", "unit/reconcile", "scenarios"):
     sys.path.insert(0, str(HERE / folder))
+
+# Started in the background, a shell's child ignores Ctrl-C, and so would all of ours.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # The same examples on every run, however busy the machine is.
 settings.register_profile(

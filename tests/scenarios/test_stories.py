@@ -202,7 +202,7 @@ async def test_kubectl_is_enough(story: Story) -> None:
 
     unknown = {**manifest, "spec": {**manifest["spec"], "autoscaling": {"minReplicas": 1}}}
     refused = story.kubectl("apply", "-f", "-", stdin=json.dumps(unknown))
-    assert 'unknown field "spec.autoscaling"' in refused.stderr
+    assert 'unknown field "spec.autoscaling"' in refused.stderr  # old kubectls are warned of it
 
     watching = await asyncio.create_subprocess_exec(
         *("kubectl", "--kubeconfig", str(story.sandbox.kubeconfig), "-n", story.namespace),
