@@ -225,3 +225,17 @@ class World:
     def serving(self) -> World:
         """The world with version 1 in service."""
         return self.run(lambda w: w.status.phase == "Ready" and w.by_version() == {"1": 100})
+
+
+def ended(world: World) -> bool:
+    return world.status.rollout is None and world.status.phase in {"Ready", "RolledBack"}
+
+
+def weights_of(world: World, version: str) -> list[int]:
+    """Distinct weights of a version, in the order in which the route had them."""
+    out: list[int] = []
+    for weights in world.trace:
+        weight = (weights or {}).get(version, 0)
+        if not out or out[-1] != weight:
+            out.append(weight)
+    return out
