@@ -23,6 +23,20 @@ ANNOTATION_SCRAPE = "prometheus.io/scrape"
 ANNOTATION_SCRAPE_PORT = "prometheus.io/port"
 ANNOTATION_SCRAPE_PATH = "prometheus.io/path"
 
+# What people ask for. The value is the revision that is meant, short or whole.
+ANNOTATION_ABORT = f"{GROUP}/abort"
+ANNOTATION_PROMOTE = (
+    f"{GROUP}/promote"  # "<revision>", or "<revision>/full" for 100 percent at once
+)
+ANNOTATION_PAUSE = f"{GROUP}/pause"  # as long as it is there
+
+# What we write on our own objects to know them again.
+ANNOTATION_FENCE = f"{GROUP}/fence"  # route: the commit that its weights come from
+ANNOTATION_WRITTEN = f"{GROUP}/written"  # route: hash of the spec as we wrote it
+ANNOTATION_REPLICAS = f"{GROUP}/replicas"  # Deployment: the size that we gave it
+ANNOTATION_TEMPLATE = f"{GROUP}/template"  # Deployment: the pod template as we applied it
+ANNOTATION_ADMITTED = f"{GROUP}/admitted"  # Deployment: when its revision was last taken in
+
 DEFAULT_SERVER_IMAGE = "ghcr.io/serinus-dev/serinus-server"
 MAX_NAME_LENGTH = 50  # room for "-<hash8>" in names of Services (63)
 NAME_PATTERN = (

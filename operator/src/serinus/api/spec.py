@@ -172,6 +172,11 @@ class OnBreach(StrEnum):
     PAUSE = "Pause"
 
 
+class Approval(StrEnum):
+    AUTOMATIC = "Automatic"
+    MANUAL = "Manual"
+
+
 _STEPS_RISE = Rule(
     rule=f"{list(range(MAX_STEPS - 1))}.all(i, i + 1 >= size(self) || self[i].weight < self[i + 1].weight)",
     message="weights must rise from step to step",
@@ -199,9 +204,20 @@ class Rollout(ApiModel):
         default=OnBreach.ROLLBACK,
         description="Rollback: take the traffic back. Pause: freeze the weight and wait for people.",
     )
+    approval: Approval = Field(
+        default=Approval.AUTOMATIC,
+        description="Manual: after the last step the rollout waits for the annotation serinus.dev/promote.",
+    )
     scale_down_delay: Duration = Field(
         default=timedelta(seconds=30),
         description="How long a revision without traffic stays before its pods go.",
+    )
+    paused: bool = Field(
+        default=False,
+        description="true: no rollout starts or advances. Breaches still take the traffic back.",
+    )
+    retry_token: Annotated[str, StringConstraints(max_length=63)] = Field(
+        default="", description="Change it to try a revision again that has failed."
     )
 
     @model_validator(mode="after")
@@ -217,17 +233,31 @@ class MetricKind(StrEnum):
     LATENCY = "Latency"
 
 
+class CompareTo(StrEnum):
+    STABLE = "Stable"
+
+
 _RATIO_RULE = Rule(
-    rule=f"self.type != 'ErrorRate' || self.max.matches(r'{RATIO_PATTERN}')",
+    rule="self.type != 'ErrorRate' || has(self.compareTo) || "
+    f"(has(self.max) && self.max.matches(r'{RATIO_PATTERN}'))",
     message='max of an ErrorRate must be a ratio such as "0.01"',
 )
 _DURATION_RULE = Rule(
-    rule=f"self.type != 'Latency' || (self.max.size() > 0 && self.max.matches(r'{DURATION_PATTERN}'))",
+    rule="self.type != 'Latency' || "
+    f"(has(self.max) && self.max.size() > 0 && self.max.matches(r'{DURATION_PATTERN}'))",
     message="max of a Latency must be a duration such as 250ms",
 )
 _QUANTILE_RULE = Rule(
-    rule="self.type == 'Latency' || !has(self.quantile)",
-    message="quantile belongs to Latency only",
+    rule="!has(self.quantile) || (self.type == 'Latency' && !has(self.compareTo))",
+    message="quantile belongs to a Latency without compareTo only",
+)
+_NO_MAX_RULE = Rule(
+    rule="self.type != 'ErrorRate' || !has(self.compareTo) || !has(self.max)",
+    message="an ErrorRate with compareTo is bounded by stable's and margin: it has no max",
+)
+_COMPARISON_RULE = Rule(
+    rule="has(self.compareTo) || (!has(self.margin) && !has(self.confidence))",
+    message="margin and confidence belong to a metric with compareTo only",
 )
 
 
@@ -237,50 +267,97 @@ class Metric(ApiModel):
     model_config = ConfigDict(
         json_schema_extra={
             "x-kubernetes-validations": [
-                rule.model_dump() for rule in (_RATIO_RULE, _DURATION_RULE, _QUANTILE_RULE)
+                rule.model_dump()
+                for rule in (
+                    _RATIO_RULE, _DURATION_RULE, _QUANTILE_RULE, _NO_MAX_RULE, _COMPARISON_RULE,
+                )
             ]
         }
-    )
+    )  # fmt: skip
 
     name: Annotated[str, StringConstraints(max_length=63, pattern=DNS_LABEL_PATTERN)]
     type: MetricKind = Field(
         description="ErrorRate: share of requests answered with 5xx. Latency: server-side duration."
     )
-    max: Annotated[str, StringConstraints(max_length=32)] = Field(
-        description='The bound: a ratio such as "0.01" for ErrorRate, a duration such as 250ms for Latency.'
+    max: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        default=None,
+        description='The bound: a ratio such as "0.01" for ErrorRate, a duration such as 250ms for Latency.',
     )
     quantile: Ratio | None = Field(
         default=None,
         description='Latency: the share of requests that must meet the bound. Default "0.99".',
     )
+    compare_to: CompareTo | None = Field(
+        default=None,
+        description="Stable: the canary's share of bad requests (5xx; for Latency: slower than max) may "
+        "exceed stable's, over the same time, by margin at most. Tested at every interval, for the whole rollout.",
+    )
+    margin: Ratio | None = Field(
+        default=None, description='compareTo: the tolerated difference of shares. Default "0.005".'
+    )
+    confidence: Ratio | None = Field(
+        default=None,
+        description='compareTo: certainty that makes a breach, once for the whole rollout. Default "0.99".',
+    )
 
     @model_validator(mode="after")
     def _bound_fits_type(self) -> Metric:
-        fits = {
-            MetricKind.ERROR_RATE: (re.match(RATIO_PATTERN, self.max), _RATIO_RULE),
-            MetricKind.LATENCY: (self.max and re.match(DURATION_PATTERN, self.max), _DURATION_RULE),
-        }
-        ok, rule = fits[self.type]
-        if not ok:
-            raise ValueError(f"max: {rule.message}")
-        if self.type is not MetricKind.LATENCY and self.quantile is not None:
+        error_rate, compared = self.type is MetricKind.ERROR_RATE, self.compare_to is not None
+        text = self.max or ""
+        if error_rate and not compared and not re.match(RATIO_PATTERN, text):
+            raise ValueError(f"max: {_RATIO_RULE.message}")
+        if not error_rate and not (text and re.match(DURATION_PATTERN, text)):
+            raise ValueError(f"max: {_DURATION_RULE.message}")
+        if self.quantile is not None and (error_rate or compared):
             raise ValueError(f"quantile: {_QUANTILE_RULE.message}")
+        if error_rate and compared and self.max is not None:
+            raise ValueError(f"max: {_NO_MAX_RULE.message}")
+        if not compared and (self.margin is not None or self.confidence is not None):
+            raise ValueError(f"compareTo: {_COMPARISON_RULE.message}")
         return self
 
     @property
     def max_ratio(self) -> Decimal:
-        """ErrorRate: the bound, between 0 and 1."""
-        return parse_ratio(self.max)
+        """ErrorRate without comparison: the bound, between 0 and 1."""
+        return parse_ratio(self.max or "")
 
     @property
     def max_duration(self) -> timedelta:
         """Latency: the bound."""
-        return parse_duration(self.max)
+        return parse_duration(self.max or "")
 
     @property
     def latency_quantile(self) -> Decimal:
         """Latency: the share of requests that must meet the bound, between 0 and 1."""
         return self.quantile if self.quantile is not None else Decimal("0.99")
+
+    @property
+    def tolerated(self) -> Decimal:
+        """Comparison: how much more of the canary's requests may be bad, between 0 and 1."""
+        return self.margin if self.margin is not None else Decimal("0.005")
+
+    @property
+    def certainty(self) -> Decimal:
+        """Comparison: one minus the chance of a false alarm in a whole rollout, between 0 and 1."""
+        return self.confidence if self.confidence is not None else Decimal("0.99")
+
+
+class InsufficientPolicy(StrEnum):
+    PAUSE = "Pause"
+    ROLLBACK = "Rollback"
+    PROMOTE = "Promote"
+
+
+class OnInsufficient(ApiModel):
+    after: Duration = Field(
+        default=timedelta(minutes=30),
+        description="How long a slot may stay open for want of requests.",
+    )
+    do: InsufficientPolicy = Field(
+        default=InsufficientPolicy.PAUSE,
+        description="Pause: tell people and go on waiting. Rollback: the revision has failed. "
+        "Promote: go on to the next step without the evidence.",
+    )
 
 
 _INTERVAL_RULE = Rule(
@@ -306,6 +383,9 @@ class Analysis(ApiModel):
         ge=1,
         le=1_000_000,
         description="Canary requests that close a slot of evidence; until then its verdict is Insufficient.",
+    )
+    on_insufficient: OnInsufficient = Field(
+        default=OnInsufficient(), description="When the requests that make evidence do not come."
     )
     metrics: Annotated[tuple[Metric, ...], Field(min_length=1, max_length=16)] = Field(
         default=(Metric(name="errors", type=MetricKind.ERROR_RATE, max="0.01"),),

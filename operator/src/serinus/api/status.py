@@ -16,6 +16,7 @@ from serinus.api.types import Duration, Time
 
 MAX_VERDICTS = 10
 MAX_HISTORY = 10
+MAX_DRIFTS = 8
 
 Message = Annotated[str, StringConstraints(max_length=512)]
 
@@ -40,7 +41,7 @@ class Stage(StrEnum):
     SCALING = "Scaling"  # pods for the step's weight are starting
     SHIFTING = "Shifting"  # the weight is written, the router has not confirmed it
     HOLDING = "Holding"  # the step's clock runs
-    PAUSED = "Paused"  # a breach waits for people (onBreach: Pause)
+    PAUSED = "Paused"  # frozen until what its pause reason names is over
     ROLLING_BACK = "RollingBack"  # weight 0 is written, the router has not confirmed it
 
 
@@ -55,6 +56,7 @@ class Outcome(StrEnum):
     PROMOTED = "Promoted"
     ROLLED_BACK = "RolledBack"
     SUPERSEDED = "Superseded"
+    ABORTED = "Aborted"
 
 
 class ConditionStatus(StrEnum):
@@ -130,6 +132,22 @@ class SlotVerdict(ApiModel):
     metrics: tuple[MetricReading, ...] = ()
 
 
+class Evidence(ApiModel):
+    """What the sequential test of one metric has seen so far: sums over closed and open slots.
+
+    A bound's evidence begins with the step, a comparison's with the rollout.
+    """
+
+    metric: str
+    total: int = Field(default=0, description="Requests of the canary.")
+    bad: int = Field(default=0, description="Of them, those that count against it.")
+    stable_total: int = 0
+    stable_bad: int = 0
+    wealth: tuple[str, ...] = Field(
+        default=(), description="Comparison: logarithm of each bet's wealth."
+    )
+
+
 class PauseReason(ApiModel):
     reason: str
     message: Message
@@ -160,6 +178,21 @@ class RolloutStatus(ApiModel):
     step_breaches: int = Field(default=0, description="Breached slots of this step.")
     first_breach_at: Time | None = None
     verdicts: Annotated[tuple[SlotVerdict, ...], Field(max_length=MAX_VERDICTS)] = ()
+    evidence: tuple[Evidence, ...] = ()
+    evidence_until: Time | None = Field(
+        default=None, description="The boundary up to which requests are in the evidence."
+    )
+    step_requests: int = Field(default=0, description="Canary requests of this step's evidence.")
+    step_stable_requests: int = 0
+    unavailable_since: Time | None = Field(
+        default=None, description="Since when no metric source answers."
+    )
+    forced: bool = Field(
+        default=False, description="The next weight is written without evidence: people said so."
+    )
+    retry_token: str = Field(
+        default="", description="spec.rollout.retryToken when it last stopped."
+    )
     pause_reasons: tuple[PauseReason, ...] = ()
     breach: Breach | None = None
 
@@ -185,6 +218,32 @@ class Failed(ApiModel):
         default=None, description="When the router had confirmed weight 0."
     )
     verdicts: Annotated[tuple[SlotVerdict, ...], Field(max_length=MAX_VERDICTS)] = ()
+    retry_token: str = Field(default="", description="spec.rollout.retryToken when it failed.")
+
+
+class Acknowledged(ApiModel):
+    """Values of the command annotations that were dealt with: they are never carried out twice."""
+
+    abort: str = ""
+    promote: str = ""
+
+
+class Claim(ApiModel):
+    """The addresses that this object's route answers at, and since when: the earlier claim holds."""
+
+    hostnames: tuple[str, ...] = ()
+    path: str
+    gateway: str = Field(description="namespace/name")
+    since: Time
+
+
+class Drift(ApiModel):
+    """Changes of others to what we own, of the last ten minutes."""
+
+    at: Annotated[tuple[Time, ...], Field(max_length=MAX_DRIFTS)] = Field(
+        description="When each was found and set right again."
+    )
+    next_at: Time = Field(description="Not before then is the next one set right.")
 
 
 class HistoryEntry(ApiModel):
@@ -221,6 +280,15 @@ class ModelDeploymentStatus(ApiModel):
     rollout: RolloutStatus | None = None
     retiring: tuple[Retiring, ...] = ()
     failed: Failed | None = None
+    fence: int = Field(
+        default=0, description="Grows with every change of weights; the route carries it."
+    )
+    epoch: int = Field(
+        default=0, description="Of the leader's Lease, at the last change of the fence."
+    )
+    acknowledged: Acknowledged = Acknowledged()
+    claim: Claim | None = None
+    drift: Drift | None = None
     conditions: Annotated[
         tuple[Condition, ...],
         Field(

@@ -40,6 +40,7 @@ class Workload:
     desired: int
     ready: int
     problem: str = ""  # why pods are not ready, as the kubelet says it
+    drifted: bool = False  # somebody else changed its size or its pods' template
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class RouteSeen:
     weights: Mapping[str, int]  # short revision -> weight
     confirmed: bool
     problem: str = ""
+    fence: str = ""  # the commit that it was written for, see core.fence
+    drifted: bool = False  # somebody else changed what we had written
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +91,25 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What the metric source said about both arms over the same window."""
+    """What the metric source said about both arms over the same window.
+
+    ``backup`` is what the pods said themselves, canary and stable, asked for while the source is
+    unreachable; None where there is no second source or no need for it.
+    """
 
     window: Window
     canary: Reading
     stable: Reading
+    backup: tuple[Reading, Reading] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What people ask for by annotation; empty: nothing."""
+
+    abort: str = ""
+    promote: str = ""
+    pause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,10 @@ class Observed:
     measurement: Measurement | None
     write_problem: str  # why the last pass's writes were refused, or empty
     defaults: Defaults
+    commands: Commands = Commands()
+    rival: str = ""  # which resource has claimed our host name and path before us, or empty
+    epoch: int = 0  # of the leader that looks; 0 without leader election
+    clock_skew: timedelta = timedelta(0)  # how far our clock is from the API server's
 
     def ready(self, short: str) -> int:
         """Pods of a revision that are ready *and* known to routers."""

@@ -32,17 +32,27 @@ class EnsureService:
 
 @dataclass(frozen=True, slots=True)
 class EnsureWorkload:
-    """The revision's Deployment exists and has this many replicas."""
+    """The revision's Deployment exists, has this many replicas, and the template it was admitted with.
+
+    ``admitted`` is when the revision was last taken in: a delete that was on its way before then finds
+    another version of the object.
+    """
 
     arm: Arm
     replicas: int
+    admitted: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EnsureRoute:
-    """The route sends these weights, which sum to 100, to these revisions (short)."""
+    """The route sends these weights, which sum to 100, to these revisions (short).
+
+    ``fence`` names the commit that the weights come from. It is written on the route, so that every
+    change of weights writes the route, and a write that was delayed on its way finds a newer version.
+    """
 
     weights: tuple[tuple[str, int], ...]
+    fence: str = ""
 
     def __post_init__(self) -> None:
         if sum(w for _, w in self.weights) != 100 or any(
@@ -63,6 +73,7 @@ class Reweigh:
     """The live route, otherwise as it is, has these weights: for a spec that no route can be made of."""
 
     weights: tuple[tuple[str, int], ...]
+    fence: str = ""
 
 
 Intent = EnsureService | EnsureWorkload | EnsureRoute | Reweigh | RemoveRevision

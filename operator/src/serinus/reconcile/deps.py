@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from serinus.core.observed import Defaults
@@ -19,11 +20,22 @@ class Key:
         return f"{self.namespace}/{self.name}"
 
 
+def no_lease() -> int:
+    """The epoch of an operator that runs without leader election."""
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Deps:
+    """
+    Attributes:
+        epoch: of the Lease as it is now: a higher one is a later leader's; 0 when no Lease is used.
+    """
+
     kube: KubeApi
     metrics: MetricSource
     registry: Registry
     clock: Clock
     defaults: Defaults
     tracking_uri: str  # what the pods are told; may differ from the operator's own way there
+    epoch: Callable[[], int] = no_lease
