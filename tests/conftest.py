@@ -9,7 +9,7 @@ from pathlib import Path
 from hypothesis import HealthCheck, settings
 
 HERE = Path(__file__).parent
-for folder in ("unit/core", "unit/reconcile", "scenarios"):
+for folder in ("unit/app", "unit/core", "unit/reconcile", "scenarios"):
     sys.path.insert(0, str(HERE / folder))
 
 # Started in the background, a shell's child ignores Ctrl-C, and so would all of ours.

@@ -171,12 +171,14 @@ class Lease:
     async def _renew(self, sent: float) -> None:
         record = {"renewTime": self._time()}
         if self._version:
+            body = {"metadata": {"resourceVersion": self._version}, "spec": record}
             try:
-                body = {"metadata": {"resourceVersion": self._version}, "spec": record}
-                self._renew_done(sent, await self._kube.patch(self._ref, body))
-                return
-            except Conflict:
+                written = await self._kube.patch(self._ref, body)
+            except (Conflict, NotFound):
                 self._version = ""  # somebody wrote to it: see who holds it
+            else:
+                self._renew_done(sent, written)
+                return
         live = await self._kube.get(self._ref)
         if live is None:
             self._lose("it was deleted")
@@ -201,9 +203,9 @@ class Lease:
         raise LeaseLost(f"the Lease {self._ref.namespace}/{self._ref.name} is lost: {why}")
 
     def _manifest(self) -> dict[str, Any]:
-        """A first Lease. Its epoch is above all those of a Lease that was there and was deleted: nobody
-        takes over once a minute, so the minutes since 1970 are ahead of every count."""
-        epoch = min(max(1, int(self._clock.now().timestamp() // 60)), MOST_EPOCHS)
+        """A first Lease. Its epoch is above all those of a Lease that was there and was deleted: holders
+        change less often than every ten seconds, so the tens of seconds since 1970 are ahead of them."""
+        epoch = min(max(1, int(self._clock.now().timestamp() // 10)), MOST_EPOCHS)
         return {
             "apiVersion": self._ref.kind.api_version,
             "kind": self._ref.kind.kind,
