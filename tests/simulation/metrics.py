@@ -1,0 +1,172 @@
+"""A Prometheus that scrapes the pods now and then, and what may be wrong with its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass, field
+from datetime import timedelta
+from math import inf, nan
+from typing import TYPE_CHECKING, Any
+
+from serinus.core.observed import NoData, QueryFailed, Reading, Series
+from serinus.ports import SeriesQuery
+from serinus_server import contract
+
+from .store import EPOCH
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .world import World
+
+# What one read may be answered instead of the truth.
+FAULTS = (
+    "empty", "nan", "inf", "negative", "nodata", "failed", "timeout", "slow", "stale", "reset",
+    "crash",
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Pod:
+    revision: str
+    model: str
+    namespace: str
+    times: list[float] = field(default_factory=list)
+    samples: list[tuple[int, int, int]] = field(default_factory=list)  # ok, errors, slow
+
+
+class Prometheus:
+    """Samples of every pod that has ever answered a scrape."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._pods: dict[str, _Pod] = {}
+        world.loop.outside(world.pace.scrape, self._scrape)
+
+    def _scrape(self) -> None:
+        world = self._world
+        world.loop.outside(world.pace.scrape, self._scrape)
+        for pod in world.store.list("pods", None, {}):
+            uid = pod["metadata"]["uid"]
+            counted = world.traffic.counters.get(uid)
+            if counted is None:
+                continue
+            known = self._pods.get(uid)
+            if known is None:
+                known = self._pods[uid] = _Pod(counted.revision, counted.model, counted.namespace)
+            known.times.append(world.now)
+            known.samples.append((counted.ok, counted.errors, counted.slow))
+
+    def read(self, query: SeriesQuery, lag: float) -> tuple[tuple[Series, ...], list[list[float]]]:
+        """The series of one arm, and the counts that they show: [time, requests, errors] so far."""
+        start = (query.start - EPOCH) / timedelta(seconds=1)
+        end = min((query.end - EPOCH) / timedelta(seconds=1), self._world.now - lag)
+        out: list[Series] = []
+        told: dict[float, list[float]] = {}
+        for uid, pod in self._pods.items():
+            if (pod.revision, pod.model, pod.namespace) != (
+                query.revision, query.model, query.namespace,
+            ):  # fmt: skip
+                continue
+            first, last = bisect_left(pod.times, start), bisect_right(pod.times, end)
+            if first >= last:
+                continue
+            times = [EPOCH + timedelta(seconds=t) for t in pod.times[first:last]]
+            samples = pod.samples[first:last]
+            out += _series(uid, times, samples)
+            before = samples[0]
+            for t, sample in zip(pod.times[first:last], samples, strict=True):
+                grown = [b - a if b >= a else b for a, b in zip(before, sample, strict=True)]
+                sums = told.setdefault(t, [0, 0])
+                sums[0] += grown[0] + grown[1]
+                sums[1] += grown[1]
+                before = sample
+        requests = errors = 0.0
+        points = []
+        for t in sorted(told):
+            requests, errors = requests + told[t][0], errors + told[t][1]
+            points.append([round(t, 6), requests, errors])
+        return tuple(out), points
+
+
+def _series(uid: str, times: list[Any], samples: list[tuple[int, int, int]]) -> list[Series]:
+    def one(name: str, labels: dict[str, str], values: list[int]) -> Series:
+        points = tuple(zip(times, map(float, values), strict=True))
+        return Series(name, {"pod": uid, **labels}, points)
+
+    bucket = f"{contract.METRIC_DURATION}_bucket"
+    total = [ok + errors for ok, errors, _ in samples]
+    fast = [ok + errors - slow for ok, errors, slow in samples]
+    return [
+        one(contract.METRIC_REQUESTS, {contract.LABEL_CODE: "2xx"}, [s[0] for s in samples]),
+        one(contract.METRIC_REQUESTS, {contract.LABEL_CODE: "5xx"}, [s[1] for s in samples]),
+        one(bucket, {"le": "0.1"}, fast),
+        one(bucket, {"le": "+Inf"}, total),
+    ]
+
+
+class Source:
+    """``ports.MetricSource`` of one operator process."""
+
+    def __init__(self, world: World, host: Host) -> None:
+        self._world = world
+        self._host = host
+
+    async def read(self, query: SeriesQuery) -> Reading:
+        world = self._world
+        fault = world.faults.on_read(query)
+        if fault:
+            world.fault(f"metrics {fault}", actor=self._host.name, revision=query.revision)
+        if fault == "timeout":
+            await asyncio.sleep(10.0)
+            fault = "failed"
+        elif fault == "slow":
+            await asyncio.sleep(4.9)
+        else:
+            await asyncio.sleep(0.02 + 0.03 * world.rng.random())
+        lag = world.pace.scrape_lag + (30.0 if fault == "stale" else 0.0)
+        series, points = world.prometheus.read(query, lag)
+        answer: Reading = series
+        match fault:
+            case "empty":
+                answer = ()
+            case "nodata":
+                answer = NoData("injected: Prometheus warns")
+            case "failed":
+                answer = QueryFailed("injected: Prometheus answered 503")
+            case "nan" | "inf" | "negative":
+                answer = _spoil(series, {"nan": nan, "inf": inf, "negative": -5.0}[fault])
+            case "crash":
+                self._log(query, "failed", [])
+                raise RuntimeError("injected: a bug of the source")
+        self._log(query, _kind(answer, fault), points if answer is series else [])
+        return answer
+
+    def _log(self, query: SeriesQuery, answer: str, points: list[list[float]]) -> None:
+        self._world.log(
+            "metrics",
+            actor=self._host.name,
+            object=f"{query.namespace}/{query.model}",
+            revision=query.revision,
+            start=(query.start - EPOCH) / timedelta(seconds=1),
+            end=(query.end - EPOCH) / timedelta(seconds=1),
+            answer=answer,
+            requests=points[-1][1] if points else 0,
+            errors=points[-1][2] if points else 0,
+            points=points,
+        )
+
+
+def _kind(answer: Reading, fault: str) -> str:
+    if isinstance(answer, QueryFailed):
+        return "failed"
+    if isinstance(answer, NoData) or not answer or fault in {"nan", "inf", "negative"}:
+        return "nodata"
+    return "samples"
+
+
+def _spoil(series: tuple[Series, ...], value: float) -> tuple[Series, ...]:
+    """The last value of every series is no count."""
+    return tuple(
+        Series(s.name, s.labels, (*s.points[:-1], (s.points[-1][0], value))) for s in series
+    )
