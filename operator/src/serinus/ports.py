@@ -64,6 +64,10 @@ class Unreachable(ApiError):
     """No answer: connection refused, broken or timed out."""
 
 
+class Stale(ApiError):
+    """A read that does not show our own last write yet: nothing may be decided on it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of object as the API addresses it."""
@@ -107,8 +111,11 @@ class KubeApi(Protocol):
     async def create(self, ref: Ref, manifest: Manifest) -> Manifest:
         """Creates the object; :class:`Conflict` when it exists."""
 
-    async def delete(self, ref: Ref, uid: str) -> None:
-        """Deletes exactly the object with this uid, its dependents in the background; a missing one is success."""
+    async def delete(self, ref: Ref, uid: str, resource_version: str = "") -> None:
+        """Deletes exactly the object with this uid, its dependents in the background; a missing one is success.
+
+        With ``resource_version`` only as that version: :class:`Conflict` when it has changed since.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,21 +83,35 @@ class MemoryKube:
         live = self[ref]
         if patch["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
             raise Conflict(409, "Conflict", "the object has been modified")
+        meta = patch["metadata"]
         body = {k: v for k, v in patch.items() if k != "metadata"}
+        body["metadata"] = {k: meta[k] for k in ("annotations", "labels") if k in meta}
         before = copy.deepcopy(live)
         _merge(live, body)
         if live != before:
             self.version += 1
             live["metadata"]["resourceVersion"] = str(self.version)
+            if live.get("spec") != before.get("spec"):
+                live["metadata"]["generation"] += 1
         return copy.deepcopy(live)
 
     async def create(self, ref: Ref, manifest: Manifest) -> Manifest:
-        self._wrote("create", ref)
-        return manifest
+        name = ref.name or manifest["metadata"]["name"]
+        self._wrote("create", Ref(ref.kind, ref.namespace, name))
+        if (ref.kind.plural, ref.namespace, name) in self.objects:
+            raise Conflict(409, "AlreadyExists", f"{name} already exists")
+        return copy.deepcopy(self.put(Ref(ref.kind, ref.namespace, name), manifest))
 
-    async def delete(self, ref: Ref, uid: str) -> None:
+    async def delete(self, ref: Ref, uid: str, resource_version: str = "") -> None:
         self._wrote("delete", ref)
-        self.objects.pop((ref.kind.plural, ref.namespace, ref.name), None)
+        at = (ref.kind.plural, ref.namespace, ref.name)
+        live = self.objects.get(at)
+        if live is None:
+            return
+        meta = live["metadata"]
+        if meta["uid"] != uid or resource_version not in ("", meta["resourceVersion"]):
+            raise Conflict(409, "Conflict", "the precondition does not hold")
+        del self.objects[at]
 
     def settle(self) -> None:
         """Controllers and Gateway do their part: every pod is ready, every route is taken."""

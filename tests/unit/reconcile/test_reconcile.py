@@ -57,14 +57,14 @@ async def test_a_refused_deployment_does_not_keep_the_traffic_from_going_back(sh
     broken = shell.child(kinds.DEPLOYMENT, "canary")
     for plural in ("deployments", "endpointslices"):
         shell.kube.objects.pop((plural, "ml", broken.name))
-    shell.kube.refuse["apply", "Deployment"] = Forbidden(403, "Forbidden", "exceeded quota")
+    shell.kube.refuse["create", "Deployment"] = Forbidden(403, "Forbidden", "exceeded quota")
     await shell.run(3)
     assert shell.weights()[0] == 100
     assert shell.status["failed"]["reason"] == "CanaryNotReady"
 
 
 async def test_a_refused_deployment_keeps_a_canary_from_getting_traffic(shell: Shell) -> None:
-    shell.kube.refuse["apply", "Deployment"] = Forbidden(403, "Forbidden", "exceeded quota")
+    shell.kube.refuse["create", "Deployment"] = Forbidden(403, "Forbidden", "exceeded quota")
     shell.model("2")
     await shell.run()
     assert shell.weights() == [100]
@@ -79,7 +79,7 @@ async def test_a_deployment_of_our_childs_name_that_is_not_ours_is_left_alone(sh
     other.kube.put(taken, {"metadata": {}, "spec": {"replicas": 7}})
     await other.run()
     assert other.kube[taken]["spec"] == {"replicas": 7}
-    assert ("apply", "Deployment", name) not in other.kube.writes
+    assert not [write for write in other.kube.writes if write[1:] == ("Deployment", name)]
 
 
 async def test_a_route_that_changed_since_it_was_looked_at_is_not_written_over(
@@ -134,15 +134,35 @@ async def test_a_deployment_deleted_by_hand_comes_back_as_it_was(shell: Shell) -
     assert shell.kube[ref]["spec"] == before
 
 
+def events(shell: Shell) -> list[tuple[str, str]]:
+    found = [item for (plural, _, _), item in shell.kube.objects.items() if plural == "events"]
+    return [(item["metadata"]["name"], item["reason"]) for item in found]
+
+
 async def test_events_of_the_same_second_keep_their_order_by_name(shell: Shell) -> None:
-    told: list[tuple[str, str]] = []
-
-    async def create(ref, manifest):
-        told.append((manifest["metadata"]["name"], manifest["reason"]))
-        return manifest
-
-    shell.kube.create = create
+    before = events(shell)
     shell.model("2")
     await shell.run(3)
+    told = events(shell)[len(before) :]
     assert [reason for _, reason in told[:2]] == ["Pinned", "RolloutStarted"]
     assert [name for name, _ in told] == sorted({name for name, _ in told})
+
+
+async def test_an_event_is_named_after_the_commit_that_it_tells_of(shell: Shell) -> None:
+    """Told again, it exists already: the API server refuses a second one."""
+    commits = [0]
+    original = shell.kube.patch
+
+    async def patch(ref, patch, subresource=""):
+        written = await original(ref, patch, subresource)
+        if subresource:
+            commits.append(int(written["metadata"]["resourceVersion"]))
+        return written
+
+    shell.kube.patch = patch
+    before = events(shell)
+    shell.model("2")
+    await shell.run()
+    told = [name.removeprefix("churn.") for name, _ in events(shell)[len(before) :]]
+    assert told
+    assert {int(name[:20]) for name in told} <= set(commits)

@@ -117,8 +117,11 @@ class KubeClient:
         query = {"fieldManager": names.FIELD_MANAGER}
         return await self._request("POST", path, query, manifest, "application/json")
 
-    async def delete(self, ref: Ref, uid: str) -> None:
-        options = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+    async def delete(self, ref: Ref, uid: str, resource_version: str = "") -> None:
+        preconditions = {"uid": uid}
+        if resource_version:
+            preconditions["resourceVersion"] = resource_version
+        options = {"propagationPolicy": "Background", "preconditions": preconditions}
         path = self._path(ref.kind, ref.namespace, ref.name)
         try:
             await self._request("DELETE", path, {}, options, "application/json")

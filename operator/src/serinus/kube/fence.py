@@ -42,9 +42,9 @@ class FencedKube:
         self._check("create", ref)
         return await self._inner.create(ref, manifest)
 
-    async def delete(self, ref: Ref, uid: str) -> None:
+    async def delete(self, ref: Ref, uid: str, resource_version: str = "") -> None:
         self._check("delete", ref)
-        await self._inner.delete(ref, uid)
+        await self._inner.delete(ref, uid, resource_version)
 
     def _check(self, verb: str, ref: Ref) -> None:
         if not self._entitled():

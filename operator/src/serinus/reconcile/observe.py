@@ -16,6 +16,7 @@ from serinus.api.spec import GatewayRef, ModelDeploymentSpec, RouterKind
 from serinus.api.status import Arm, ModelDeploymentStatus, PinnedModel
 from serinus.core import analysis
 from serinus.core.observed import (
+    Commands,
     Invalid,
     Measurement,
     Observed,
@@ -31,12 +32,14 @@ from serinus.ports import Manifest, Ref, SeriesQuery
 from serinus.reconcile import kinds
 from serinus.reconcile.deps import Deps, Key
 from serinus.reconcile.pods import problem_of
+from serinus.render.drift import resized, retemplated
 from serinus.render.meta import Owner
 from serinus.render.routes import ROUTERS
 from serinus.render.routes.base import Target
 from serinus_server import contract
 
 BASELINE_AGE = timedelta(minutes=5)
+MAX_COMMAND = 100  # characters; a whole revision has 67
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,8 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
         measurement=measurement,
         write_problem=write_problem,
         defaults=deps.defaults,
+        commands=read_commands(meta),
+        epoch=deps.epoch(),
     )
     return Snapshot(
         seen=seen,
@@ -121,6 +126,22 @@ def read_status(status: Any) -> ModelDeploymentStatus | Invalid:
         return ModelDeploymentStatus.model_validate(status or {})
     except ValidationError as e:
         return Invalid(explain("status", e))
+
+
+def read_commands(metadata: Mapping[str, Any]) -> Commands:
+    """What people ask for by annotation. A value that can be no revision's name asks for nothing."""
+    annotations = metadata.get("annotations") or {}
+
+    def asked(name: str) -> str:
+        value = annotations.get(name)
+        text = value.strip() if isinstance(value, str) else ""
+        return text if len(text) <= MAX_COMMAND else ""
+
+    return Commands(
+        abort=asked(names.ANNOTATION_ABORT),
+        promote=asked(names.ANNOTATION_PROMOTE),
+        pause=asked(names.ANNOTATION_PAUSE),
+    )
 
 
 def explain(root: str, error: ValidationError) -> str:
@@ -179,6 +200,7 @@ def _workload(key: str, deployment: Manifest, pods: Sequence[Manifest]) -> Workl
         desired=int(deployment["spec"].get("replicas", 1)),
         ready=int(status.get("readyReplicas") or 0),
         problem=problem_of(deployment, own),
+        drifted=resized(deployment) or retemplated(deployment),
     )
 
 
@@ -241,14 +263,9 @@ def _read_route(
         name = route["metadata"]["name"]
         return None, f"an HTTPRoute {name} that is not ours is already there: rename or delete it"
     if isinstance(spec, Invalid):
-        router = ROUTERS[RouterKind.GATEWAY]
-        return RouteSeen(
-            router.weights(owner, route), confirmed=False, problem="the spec is invalid"
-        ), ""
+        return ROUTERS[RouterKind.GATEWAY].unconfirmed(owner, route, "the spec is invalid"), ""
     router = ROUTERS[spec.traffic.router]
     target = target_of(owner, spec, deps.defaults.gateway)
     if target is None:
-        return RouteSeen(
-            router.weights(owner, route), confirmed=False, problem="no Gateway is named"
-        ), ""
+        return router.unconfirmed(owner, route, "no Gateway is named"), ""
     return router.observed(target, route), ""

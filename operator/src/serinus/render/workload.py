@@ -1,7 +1,8 @@
 """The Deployment of one revision.
 
 A Deployment is rendered when its revision is admitted and never again: later passes only scale it,
-so that a new release of the operator restarts no pod.
+or set right what others did to it, from the template that is written on it. So a new release of the
+operator restarts no pod.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from serinus.api import names
 from serinus.api.status import Arm
 from serinus.core.revision import short
 from serinus.render.meta import Owner, make_metadata
+from serinus.render.stamp import workload_stamp
 from serinus_server import contract
 
 DRAIN = timedelta(seconds=5)  # routers learn within this that the pod is going
@@ -22,30 +24,42 @@ MODEL_VOLUME = "model"
 MODEL_PATH = "/tmp"  # noqa: S108  an emptyDir of the pod's own
 
 
-def make_workload(owner: Owner, arm: Arm, replicas: int, tracking_uri: str) -> dict[str, Any]:
-    """The Deployment that serves ``arm``."""
+def make_workload(
+    owner: Owner, arm: Arm, replicas: int, tracking_uri: str, admitted: str = ""
+) -> dict[str, Any]:
+    """The Deployment that serves ``arm``, stamped with what it is made with.
+
+    ``admitted`` is when the revision was taken in; empty: it is not written.
+    """
     key = short(arm.revision)
     labels = names.revision_labels(owner.name, key)
+    metadata = make_metadata(owner, names.child_name(owner.name, key), labels)
+    template = make_template(owner, arm, tracking_uri)
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": make_metadata(owner, names.child_name(owner.name, key), labels),
+        "metadata": {**metadata, "annotations": workload_stamp(template, replicas, admitted)},
         "spec": {
             "replicas": replicas,
             "revisionHistoryLimit": 1,
             "selector": {"matchLabels": labels},
-            "template": {
-                "metadata": {
-                    "labels": labels,
-                    "annotations": {
-                        names.ANNOTATION_SCRAPE: "true",
-                        names.ANNOTATION_SCRAPE_PORT: str(contract.PORT),
-                        names.ANNOTATION_SCRAPE_PATH: contract.PATH_METRICS,
-                    },
-                },
-                "spec": make_pod_spec(owner, arm, tracking_uri),
+            "template": template,
+        },
+    }
+
+
+def make_template(owner: Owner, arm: Arm, tracking_uri: str) -> dict[str, Any]:
+    """The template of the revision's pods."""
+    return {
+        "metadata": {
+            "labels": names.revision_labels(owner.name, short(arm.revision)),
+            "annotations": {
+                names.ANNOTATION_SCRAPE: "true",
+                names.ANNOTATION_SCRAPE_PORT: str(contract.PORT),
+                names.ANNOTATION_SCRAPE_PATH: contract.PATH_METRICS,
             },
         },
+        "spec": make_pod_spec(owner, arm, tracking_uri),
     }
 
 

@@ -23,10 +23,15 @@ class Target:
 
 
 class Router(Protocol):
-    def render(self, target: Target, weights: Weights) -> dict[str, Any]:
-        """The route object that sends these weights to these revisions (short)."""
+    def render(self, target: Target, weights: Weights, fence: str = "") -> dict[str, Any]:
+        """The route object that sends these weights to these revisions (short).
 
-    def reweigh(self, owner: Owner, live: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+        ``fence`` names the commit that they come from; empty: none is written.
+        """
+
+    def reweigh(
+        self, owner: Owner, live: Mapping[str, Any], weights: Weights, fence: str = ""
+    ) -> dict[str, Any]:
         """The live route with other weights and nothing else changed."""
 
     def weights(self, owner: Owner, live: Mapping[str, Any]) -> dict[str, int]:
@@ -34,6 +39,9 @@ class Router(Protocol):
 
     def observed(self, target: Target, live: Mapping[str, Any]) -> RouteSeen:
         """The weights that the live route carries, and whether the router took them."""
+
+    def unconfirmed(self, owner: Owner, live: Mapping[str, Any], problem: str) -> RouteSeen:
+        """What the live route carries, when nobody can say whether the router took it."""
 
     def same(self, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
         """Whether the live route says what the manifest says, no less and no more."""

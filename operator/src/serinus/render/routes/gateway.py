@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from serinus.api import names
@@ -11,6 +12,7 @@ from serinus.core.observed import RouteSeen
 from serinus.render.meta import Owner, make_metadata
 from serinus.render.routes.base import Target, Weights
 from serinus.render.service import PORT
+from serinus.render.stamp import annotation, route_drifted, route_stamp
 from serinus.render.subset import covers
 
 _NEEDED = ("Accepted", "ResolvedRefs")
@@ -23,7 +25,7 @@ class GatewayRouter:
     or a match that somebody put into it changes who answers, whatever the weights say.
     """
 
-    def render(self, target: Target, weights: Weights) -> dict[str, Any]:
+    def render(self, target: Target, weights: Weights, fence: str = "") -> dict[str, Any]:
         """The HTTPRoute. Weights are always written: an omitted one would mean 1."""
         owner, traffic = target.owner, target.traffic
         rule: dict[str, Any] = {
@@ -46,12 +48,14 @@ class GatewayRouter:
         }
         if traffic.hostnames:
             spec["hostnames"] = list(traffic.hostnames)
-        return _manifest(owner, spec)
+        return _manifest(owner, spec, fence)
 
-    def reweigh(self, owner: Owner, live: Mapping[str, Any], weights: Weights) -> dict[str, Any]:
+    def reweigh(
+        self, owner: Owner, live: Mapping[str, Any], weights: Weights, fence: str = ""
+    ) -> dict[str, Any]:
         spec = copy.deepcopy(dict(live["spec"]))
         spec["rules"] = [{**spec["rules"][0], "backendRefs": _backends(owner, weights)}]
-        return _manifest(owner, spec)
+        return _manifest(owner, spec, fence)
 
     def same(self, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
         return bool(live.get("spec") == manifest["spec"]) and covers(
@@ -68,14 +72,23 @@ class GatewayRouter:
 
     def observed(self, target: Target, live: Mapping[str, Any]) -> RouteSeen:
         """Confirmed: our parent says Accepted and ResolvedRefs at the object's generation."""
-        weights = self.weights(target.owner, live)
         generation = live.get("metadata", {}).get("generation", 0)
         parents = live.get("status", {}).get("parents") or ()
         ours = [p for p in parents if self._is_ours(target, p.get("parentRef", {}))]
         if not ours:
-            return RouteSeen(weights, confirmed=False, problem="no Gateway controller has answered")
+            return self.unconfirmed(target.owner, live, "no Gateway controller has answered")
         problems = [text for parent in ours for text in _problems(parent, generation)]
-        return RouteSeen(weights, confirmed=not problems, problem="; ".join(problems))
+        seen = self.unconfirmed(target.owner, live, "; ".join(problems))
+        return replace(seen, confirmed=not problems)
+
+    def unconfirmed(self, owner: Owner, live: Mapping[str, Any], problem: str) -> RouteSeen:
+        return RouteSeen(
+            self.weights(owner, live),
+            confirmed=False,
+            problem=problem,
+            fence=annotation(live, names.ANNOTATION_FENCE),
+            drifted=route_drifted(live),
+        )
 
     def _is_ours(self, target: Target, ref: Mapping[str, Any]) -> bool:
         namespace = target.gateway.namespace or target.owner.namespace
@@ -98,12 +111,13 @@ def _backends(owner: Owner, weights: Weights) -> list[dict[str, Any]]:
     ]
 
 
-def _manifest(owner: Owner, spec: dict[str, Any]) -> dict[str, Any]:
+def _manifest(owner: Owner, spec: dict[str, Any], fence: str) -> dict[str, Any]:
     labels = names.owner_labels(owner.name)
+    metadata = make_metadata(owner, names.route_name(owner.name), labels)
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
-        "metadata": make_metadata(owner, names.route_name(owner.name), labels),
+        "metadata": {**metadata, "annotations": route_stamp(spec, fence)},
         "spec": spec,
     }
 

@@ -1,0 +1,212 @@
+"""From intents to writes: what must be sent so that the world becomes what was committed.
+
+Each write lands on exactly the object that was looked at: creating fails when somebody was faster,
+changing and deleting fail when the object is another version by now. So a write that was delayed on
+its way, of a process that hangs or of an earlier leader, changes nothing that a later one has made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, assert_never
+
+from serinus.api import names
+from serinus.api.spec import RouterKind
+from serinus.core.observed import Invalid as InvalidSpec
+from serinus.core.plan import (
+    EnsureRoute,
+    EnsureService,
+    EnsureWorkload,
+    Intent,
+    RemoveRevision,
+    Reweigh,
+)
+from serinus.core.revision import short
+from serinus.ports import Conflict, Invalid, Kind, Manifest, Ref
+from serinus.reconcile import kinds
+from serinus.reconcile.deps import Deps
+from serinus.reconcile.observe import Snapshot, target_of
+from serinus.render.drift import mend_template, retemplated
+from serinus.render.meta import Owner
+from serinus.render.routes import ROUTERS
+from serinus.render.service import make_service
+from serinus.render.stamp import annotation, canonical, stamped_template
+from serinus.render.subset import covers
+from serinus.render.workload import make_workload
+
+
+class Make:
+    """Creates an object that is not among ours, or gives one of ours its labels back."""
+
+    def __init__(self, ref: Ref, manifest: Manifest, owner: Owner) -> None:
+        self.ref, self.manifest, self.owner = ref, manifest, owner
+
+    async def send(self, deps: Deps) -> None:
+        found = await deps.kube.get(self.ref)
+        if found is None:
+            await deps.kube.create(self.ref, self.manifest)
+            return
+        what = f"{self.ref.kind.kind} {self.ref.name}"
+        if not self.owner.owns(found):
+            raise Invalid(0, "NotOurs", f"{what} is there and not ours: rename or delete it")
+        if "deletionTimestamp" in found["metadata"]:
+            raise Conflict(0, "Terminating", f"{what} is being deleted")
+        labels = {"labels": self.manifest["metadata"]["labels"]}
+        await deps.kube.patch(self.ref, {"metadata": {**_version(found), **labels}})
+
+
+class Apply:
+    """Server-side apply on exactly the version that was looked at."""
+
+    def __init__(self, ref: Ref, manifest: Manifest, live: Manifest) -> None:
+        metadata = {**manifest["metadata"], **_version(live)}
+        self.ref, self.manifest = ref, {**manifest, "metadata": metadata}
+
+    async def send(self, deps: Deps) -> None:
+        await deps.kube.apply(self.ref, self.manifest)
+
+
+class Change:
+    """Merge patch on exactly the version that was looked at."""
+
+    def __init__(self, ref: Ref, patch: Manifest, live: Manifest) -> None:
+        metadata = {**patch.get("metadata", {}), **_version(live)}
+        self.ref, self.patch = ref, {**patch, "metadata": metadata}
+
+    async def send(self, deps: Deps) -> None:
+        await deps.kube.patch(self.ref, self.patch)
+
+
+class Route:
+    """The route, made or changed. It alone waits for what it refers to."""
+
+    def __init__(self, ref: Ref, manifest: Manifest, live: Manifest | None) -> None:
+        self.ref, self.manifest, self.live = ref, manifest, live
+
+    async def send(self, deps: Deps) -> None:
+        if self.live is None:
+            await deps.kube.create(self.ref, self.manifest)
+            return
+        spec = self.manifest["spec"]
+        foreign = {key: None for key in self.live.get("spec") or () if key not in spec}
+        if not foreign:
+            await Apply(self.ref, self.manifest, self.live).send(deps)
+            return
+        # Apply leaves fields that another manager has added; a merge patch takes them out.
+        patch = {"metadata": self.manifest["metadata"], "spec": {**spec, **foreign}}
+        await Change(self.ref, patch, self.live).send(deps)
+
+
+class Delete:
+    """The objects of a revision, if they are still exactly what was looked at."""
+
+    def __init__(self, found: Sequence[tuple[Ref, Manifest]]) -> None:
+        self.found = found
+
+    async def send(self, deps: Deps) -> None:
+        for ref, live in self.found:
+            meta = live["metadata"]
+            await deps.kube.delete(ref, meta["uid"], str(meta["resourceVersion"]))
+
+
+Write = Make | Apply | Change | Route | Delete
+
+
+def write_for(intent: Intent, snapshot: Snapshot, deps: Deps) -> Write | None:
+    """The write that makes an intent true; None when it is true already."""
+    match intent:
+        case EnsureService(arm):
+            return _service(make_service(snapshot.owner, arm), short(arm.revision), snapshot)
+        case EnsureWorkload():
+            return _workload(intent, snapshot, deps)
+        case EnsureRoute():
+            return _route(intent, snapshot, deps)
+        case Reweigh():
+            return _reweigh(intent, snapshot)
+        case RemoveRevision(key):
+            return _remove(key, snapshot)
+        case _:
+            assert_never(intent)
+
+
+def _service(manifest: Manifest, key: str, snapshot: Snapshot) -> Write | None:
+    ref, live = _ref(kinds.SERVICE, manifest), snapshot.services.get(key)
+    if live is None:
+        return Make(ref, manifest, snapshot.owner)
+    # One label too much in a selector, and the pods are gone for every router.
+    same_pods = live["spec"].get("selector") == manifest["spec"]["selector"]
+    return None if same_pods and covers(live, manifest) else Apply(ref, manifest, live)
+
+
+def _workload(intent: EnsureWorkload, snapshot: Snapshot, deps: Deps) -> Write | None:
+    arm, replicas, admitted = intent.arm, intent.replicas, intent.admitted
+    manifest = make_workload(snapshot.owner, arm, replicas, deps.tracking_uri, admitted)
+    ref, live = _ref(kinds.DEPLOYMENT, manifest), snapshot.workloads.get(short(arm.revision))
+    if live is None:
+        return Make(ref, manifest, snapshot.owner)
+    patch = workload_patch(live, replicas, admitted)
+    return Change(ref, patch, live) if patch else None
+
+
+def workload_patch(live: Manifest, replicas: int, admitted: str) -> dict[str, Any]:
+    """What a live Deployment lacks of its size, its admission and the template it was made with.
+
+    The template is never rendered anew: one that carries none, of an earlier release, keeps the one
+    that it has.
+    """
+    told = {names.ANNOTATION_REPLICAS: str(replicas)}
+    if admitted:
+        told[names.ANNOTATION_ADMITTED] = admitted
+    spec: dict[str, Any] = {}
+    template = live["spec"].get("template") or {}
+    wanted = stamped_template(live)
+    if wanted is None:
+        told[names.ANNOTATION_TEMPLATE] = canonical(template)
+    elif retemplated(live):
+        spec["template"] = mend_template(template, wanted)
+    if live["spec"].get("replicas", 1) != replicas:
+        spec["replicas"] = replicas
+    changed = {name: text for name, text in told.items() if annotation(live, name) != text}
+    patch: dict[str, Any] = {"spec": spec} if spec else {}
+    return {**patch, "metadata": {"annotations": changed}} if changed else patch
+
+
+def _route(intent: EnsureRoute, snapshot: Snapshot, deps: Deps) -> Write | None:
+    spec = snapshot.seen.spec
+    if isinstance(spec, InvalidSpec) or snapshot.seen.route_conflict:
+        return None
+    target = target_of(snapshot.owner, spec, deps.defaults.gateway)
+    if target is None:
+        return None
+    router = ROUTERS[spec.traffic.router]
+    manifest = router.render(target, intent.weights, intent.fence)
+    if snapshot.route is not None and router.same(snapshot.route, manifest):
+        return None
+    return Route(_ref(kinds.HTTP_ROUTE, manifest), manifest, snapshot.route)
+
+
+def _reweigh(intent: Reweigh, snapshot: Snapshot) -> Write | None:
+    if snapshot.route is None:
+        return None
+    router, owner, live = ROUTERS[RouterKind.GATEWAY], snapshot.owner, snapshot.route
+    manifest = router.reweigh(owner, live, intent.weights, intent.fence)
+    if router.same(live, manifest):
+        return None
+    return Route(_ref(kinds.HTTP_ROUTE, manifest), manifest, live)
+
+
+def _remove(key: str, snapshot: Snapshot) -> Write | None:
+    found = (
+        (kinds.DEPLOYMENT, snapshot.workloads.get(key)),
+        (kinds.SERVICE, snapshot.services.get(key)),
+    )
+    present = [(_ref(kind, live), live) for kind, live in found if live is not None]
+    return Delete(present) if present else None
+
+
+def _version(live: Mapping[str, Any]) -> dict[str, str]:
+    return {"resourceVersion": str(live["metadata"]["resourceVersion"])}
+
+
+def _ref(kind: Kind, manifest: Manifest) -> Ref:
+    return Ref(kind, manifest["metadata"]["namespace"], manifest["metadata"]["name"])
