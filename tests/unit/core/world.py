@@ -11,6 +11,7 @@ from serinus.api.status import ModelDeploymentStatus, PinnedModel
 from serinus.core import analysis
 from serinus.core.decide import decide
 from serinus.core.observed import (
+    Commands,
     Defaults,
     Invalid,
     Measurement,
@@ -80,8 +81,15 @@ class World:
     replicas: dict[str, int] = field(default_factory=dict)
     services: set[str] = field(default_factory=set)
     weights: dict[str, int] | None = None
+    fence: str = ""
+    route_drifted: bool = False  # somebody else wrote to the route
     confirmed: bool = True
     source_down: bool = False
+    second_source: bool = False  # the pods can be asked themselves, and answer
+    commands: Commands = field(default_factory=Commands)
+    rival: str = ""
+    epoch: int = 0
+    clock_skew: timedelta = timedelta(0)
     invalid: str = ""  # why the spec cannot be read
     unregistered: set[str] = field(default_factory=set)
     versions: dict[str, str] = field(default_factory=dict)  # short -> model version
@@ -116,11 +124,19 @@ class World:
             workloads={k: Workload(k, n, self.ready(k)) for k, n in self.replicas.items()},
             services=frozenset(self.services),
             endpoints={k: self.ready(k) for k in self.replicas},
-            route=None if self.weights is None else RouteSeen(dict(self.weights), self.confirmed),
+            route=None
+            if self.weights is None
+            else RouteSeen(
+                dict(self.weights), self.confirmed, fence=self.fence, drifted=self.route_drifted
+            ),
             route_conflict="",
             measurement=self._measure(spec),
             write_problem="",
             defaults=Defaults("image:1", GatewayRef(name="public"), timedelta(seconds=30)),
+            commands=self.commands,
+            rival=self.rival,
+            epoch=self.epoch,
+            clock_skew=self.clock_skew,
         )
 
     def _resolve(self, spec: ModelDeploymentSpec) -> PinnedModel | ResolveFailed | None:
@@ -141,15 +157,14 @@ class World:
         window = analysis.due(spec, self.status, self.now)
         if window is None or self.status.canary is None or self.status.stable is None:
             return None
-        return Measurement(
-            window,
-            self._series(short(self.status.canary.revision)),
-            self._series(short(self.status.stable.revision)),
-        )
+        arms = [short(arm.revision) for arm in (self.status.canary, self.status.stable)]
+        if not self.source_down:
+            return Measurement(window, *(self._series(key) for key in arms))
+        gone = QueryFailed("connection refused")
+        backup = (self._series(arms[0]), self._series(arms[1])) if self.second_source else None
+        return Measurement(window, gone, gone, backup)
 
     def _series(self, key: str) -> Reading:
-        if self.source_down:
-            return QueryFailed("connection refused")
         rows = self.samples.get(key, [])
         requests, bucket = contract.METRIC_REQUESTS, f"{contract.METRIC_DURATION}_bucket"
         return (
@@ -172,12 +187,12 @@ class World:
             match intent:
                 case EnsureService(arm):
                     self.services.add(short(arm.revision))
-                case EnsureWorkload(arm, replicas):
+                case EnsureWorkload(arm, replicas, _):
                     self.replicas[short(arm.revision)] = replicas
-                case EnsureRoute(weights) | Reweigh(weights):
+                case EnsureRoute(weights, fence) | Reweigh(weights, fence):
                     for key, weight in weights:
                         assert weight == 0 or key in self.services, "weight without a Service"
-                    self.weights = dict(weights)
+                    self.weights, self.fence, self.route_drifted = dict(weights), fence, False
                 case RemoveRevision(key):
                     assert key not in (self.weights or {}), "removed while the route names it"
                     self.services.discard(key)

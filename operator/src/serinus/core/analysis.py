@@ -8,25 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 
-from serinus.api.spec import Analysis, Metric, MetricKind, ModelDeploymentSpec
-from serinus.api.status import (
-    MetricReading,
-    ModelDeploymentStatus,
-    RolloutStatus,
-    SlotVerdict,
-    Stage,
-    Verdict,
-)
-from serinus.api.types import format_duration
-from serinus.core.observed import Measurement, NoData, QueryFailed, Window
-from serinus.core.samples import Counts, counts
-from serinus.core.statistics import breaks_bound
+from serinus.api.spec import Analysis, ModelDeploymentSpec
+from serinus.api.status import ModelDeploymentStatus, RolloutStatus, SlotVerdict, Stage, Verdict
+from serinus.core.evidence import Booked, alarm, book, opened
+from serinus.core.observed import Measurement, NoData, QueryFailed, Series, Window
+from serinus.core.readings import Slot, fold, read, sentence
+from serinus.core.samples import Counts, counts, newest
+from serinus.core.share import mismatch
 
 # Hard guard: no waiting for more slots when half of so many requests fail.
 GUARD_REQUESTS = 50
 GUARD_SHARE = 0.5
+
+# Older samples are no evidence about now: a scrape has stopped, or a clock is wrong. Prometheus scrapes once
+# a minute at the slowest that is usual.
+FRESH = timedelta(seconds=60)
 
 # A boundary is judged a moment later, so that samples of before it have arrived at the source: one
 # that came in between would end no slot and still be the next one's baseline.
@@ -42,12 +39,18 @@ class Judgement:
     verdict: SlotVerdict
     closes: bool
     guard: bool  # so bad that the failure threshold is not waited for
+    sequential: str  # what a sequential test of this step or rollout is certain of, or empty
+    booked: Booked  # the sequential tests' evidence after this look
 
 
 def due(spec: ModelDeploymentSpec, status: ModelDeploymentStatus, now: datetime) -> Window | None:
     """The window to measure now, up to the latest interval boundary; None: nothing to measure yet."""
     rollout = status.rollout
-    if rollout is None or status.canary is None or rollout.stage not in MEASURED:
+    if rollout is None or status.canary is None:
+        return None
+    if rollout.stage is Stage.PAUSED and rollout.unavailable_since is not None:
+        return _probe(spec, now)
+    if rollout.stage not in MEASURED:
         return None
     if rollout.slot_started_at is None or rollout.step_started_at is None:
         return None
@@ -57,6 +60,12 @@ def due(spec: ModelDeploymentSpec, status: ModelDeploymentStatus, now: datetime)
     if passed < 1 or (rollout.slot_checked_at is not None and end <= rollout.slot_checked_at):
         return None
     return Window(start=rollout.slot_started_at, end=end, floor=rollout.step_started_at)
+
+
+def _probe(spec: ModelDeploymentSpec, now: datetime) -> Window:
+    """Nothing is judged: it is only asked whether the source answers again."""
+    start = now - spec.analysis.interval
+    return Window(start=start, end=now, floor=start)
 
 
 def judged_until(
@@ -78,127 +87,123 @@ def _patience(interval: timedelta) -> timedelta:
     return min(INGESTION, interval / 4)
 
 
-def judge(spec: Analysis, seen: Measurement, step: int, weight: int) -> Judgement:
-    """The verdict on one measurement."""
+def judge(
+    spec: Analysis,
+    seen: Measurement,
+    rollout: RolloutStatus,
+    weight: int,
+    *,
+    use_backup: bool = False,
+) -> Judgement:
+    """The verdict on one measurement of a canary with this weight, in percent.
 
-    def slot(verdict: Verdict, message: str, **rest: object) -> SlotVerdict:
+    ``use_backup``: where the source cannot be reached, what the pods said themselves is judged.
+    """
+    canary, stable, before = seen.canary, seen.stable, opened(spec, rollout)
+    backed = use_backup and isinstance(canary, QueryFailed) and seen.backup is not None
+    if backed and seen.backup is not None:
+        canary, stable = seen.backup
+    told = _Told(seen.window.end, rollout.step, weight, "scraped from the pods: " if backed else "")
+    if isinstance(canary, QueryFailed):
+        message = f"the metrics cannot be read: {canary.message}"
+        return told.open(Verdict.UNAVAILABLE, message, before)
+    if isinstance(canary, NoData):
+        return told.open(Verdict.INSUFFICIENT, canary.message, before)
+    found = counts(canary, seen.window)
+    if found is None:
+        message = "no usable samples of the canary since the slot began"
+        return told.open(Verdict.INSUFFICIENT, message, before)
+    if old := _stale(canary, seen.window, spec.interval):
+        return told.open(Verdict.INSUFFICIENT, old, before)
+    usable = isinstance(stable, tuple) and not _stale(stable, seen.window, spec.interval)
+    other = stable if isinstance(stable, tuple) and usable else None
+    # Two sources' samples are of different moments: the sequential tests hear of one source only.
+    booked = before if backed else book(spec, rollout, canary, other, seen.window)
+    slot = Slot(
+        canary=found,
+        stable=counts(other, seen.window) if other is not None else None,
+        weight=weight,
+        compared=not backed,
+        enough=spec.min_requests,
+    )
+    lately = counts(canary, _last_interval(seen.window, spec.interval)) or found
+    split = "" if rollout.stage is Stage.SHIFTING else _split(weight, booked)
+    return _weigh_up(spec, told, slot, lately, booked, split)
+
+
+def _weigh_up(
+    spec: Analysis, told: _Told, slot: Slot, lately: Counts, booked: Booked, split: str
+) -> Judgement:
+    """From counts to a verdict: disasters first, then what is certain, then the slot."""
+    canary = slot.canary
+    numbers = {
+        "canary_requests": canary.requests,
+        "stable_requests": slot.stable.requests if slot.stable else 0,
+    }
+    alarms = [(m, text) for m in spec.metrics if (text := alarm(m, booked.of(m)))]
+    certain = "; ".join(text for _, text in alarms)
+    guard = lately.requests >= GUARD_REQUESTS and lately.errors >= GUARD_SHARE * lately.requests
+    full = canary.requests >= spec.min_requests
+    judged = spec.metrics if full or guard else tuple(metric for metric, _ in alarms)
+    readings = tuple(read(metric, slot, booked.of(metric)) for metric in judged)
+    if guard or certain:
+        message = f"{lately.errors} of {lately.requests} requests failed" if guard else certain
+        verdict = told.slot(Verdict.BREACH, message, metrics=readings, **numbers)
+        return Judgement(verdict, closes=True, guard=guard, sequential=certain, booked=booked)
+    if not full:
+        message = f"{canary.requests} of {spec.min_requests} requests so far"
+        return told.open(Verdict.INSUFFICIENT, message, booked, **numbers)
+    found, message = fold(readings), sentence(readings)
+    if found is Verdict.HEALTHY and split:
+        found, message = Verdict.INSUFFICIENT, split
+    if found is Verdict.INSUFFICIENT:
+        return told.open(found, message, booked, metrics=readings, **numbers)
+    verdict = told.slot(found, message, metrics=readings, **numbers)
+    return Judgement(verdict, closes=True, guard=False, sequential="", booked=booked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What every verdict on a measurement says."""
+
+    at: datetime
+    step: int
+    weight: int
+    source: str
+
+    def slot(self, verdict: Verdict, message: str, **rest: object) -> SlotVerdict:
         return SlotVerdict.model_validate(
             {
-                "at": seen.window.end,
-                "step": step,
-                "weight": weight,
+                "at": self.at,
+                "step": self.step,
+                "weight": self.weight,
                 "verdict": verdict,
-                "message": message[:512],
+                "message": f"{self.source}{message}"[:512],
                 **rest,
             }
         )
 
-    if isinstance(seen.canary, QueryFailed):
-        verdict = slot(Verdict.UNAVAILABLE, f"the metrics cannot be read: {seen.canary.message}")
-        return Judgement(verdict, closes=False, guard=False)
-    if isinstance(seen.canary, NoData):
-        verdict = slot(Verdict.INSUFFICIENT, seen.canary.message)
-        return Judgement(verdict, closes=False, guard=False)
-    canary = counts(seen.canary, seen.window)
-    stable = counts(seen.stable, seen.window) if isinstance(seen.stable, tuple) else None
-    if canary is None:
-        message = "no usable samples of the canary since the slot began"
-        return Judgement(slot(Verdict.INSUFFICIENT, message), closes=False, guard=False)
-    numbers = {
-        "canary_requests": canary.requests,
-        "stable_requests": stable.requests if stable else 0,
-    }
-    lately = counts(seen.canary, _last_interval(seen.window, spec.interval)) or canary
-    guard = lately.requests >= GUARD_REQUESTS and lately.errors >= GUARD_SHARE * lately.requests
-    if canary.requests < spec.min_requests and not guard:
-        message = f"{canary.requests} of {spec.min_requests} requests so far"
-        return Judgement(slot(Verdict.INSUFFICIENT, message, **numbers), closes=False, guard=False)
-    readings = tuple(read(metric, canary, stable) for metric in spec.metrics)
-    if guard:
-        message = f"{lately.errors} of {lately.requests} requests failed"
-        verdict = slot(Verdict.BREACH, message, metrics=readings, **numbers)
-    else:
-        verdict = slot(fold(readings), sentence(readings), metrics=readings, **numbers)
-    return Judgement(verdict, closes=True, guard=guard)
+    def open(self, verdict: Verdict, message: str, booked: Booked, **rest: object) -> Judgement:
+        """A verdict that leaves the slot open: what is missing may still come."""
+        slot = self.slot(verdict, message, **rest)
+        return Judgement(slot, closes=False, guard=False, sequential="", booked=booked)
+
+
+def _split(weight: int, booked: Booked) -> str:
+    return mismatch(weight, booked.step_requests, booked.step_stable_requests)
+
+
+def _stale(series: tuple[Series, ...], window: Window, interval: timedelta) -> str:
+    """Why the samples say nothing about now; empty: they are fresh."""
+    latest = newest(series, window)
+    if latest is None:
+        return "there is no sample"
+    age = window.end - latest
+    if age <= max(2 * interval, FRESH):
+        return ""
+    return f"the latest sample is {age.total_seconds():.0f} s old"
 
 
 def _last_interval(window: Window, interval: timedelta) -> Window:
     """The end of a slot that is longer than one interval: a long quiet past dilutes no disaster."""
     return Window(max(window.start, window.end - interval), window.end, window.floor)
-
-
-def fold(readings: tuple[MetricReading, ...]) -> Verdict:
-    """One breach is a breach; Healthy needs every metric healthy."""
-    verdicts = {reading.verdict for reading in readings}
-    if Verdict.BREACH in verdicts:
-        return Verdict.BREACH
-    return Verdict.HEALTHY if verdicts == {Verdict.HEALTHY} else Verdict.INSUFFICIENT
-
-
-def sentence(readings: tuple[MetricReading, ...]) -> str:
-    """The readings that decided, for people."""
-    worst = fold(readings)
-    return "; ".join(r.display for r in readings if r.verdict is worst)
-
-
-def read(metric: Metric, canary: Counts, stable: Counts | None) -> MetricReading:
-    """One metric of one slot, judged on the canary's counts alone; stable's are for people."""
-    if metric.type is MetricKind.ERROR_RATE:
-        limit = metric.max_ratio
-        bad: int | None = canary.errors
-        stable_bad = stable.errors if stable else None
-        total, stable_total = canary.requests, stable.requests if stable else 0
-    else:
-        seconds = metric.max_duration.total_seconds()
-        limit = 1 - metric.latency_quantile
-        bad = canary.slower_than(seconds)
-        stable_bad = stable.slower_than(seconds) if stable else None
-        total = max(canary.buckets.values(), default=0)
-        stable_total = max(stable.buckets.values(), default=0) if stable else 0
-    if bad is None or not total:
-        verdict = Verdict.INSUFFICIENT
-    elif breaks_bound(bad, total, float(limit)):
-        verdict = Verdict.BREACH
-    else:
-        verdict = Verdict.HEALTHY
-    return MetricReading(
-        name=metric.name,
-        verdict=verdict,
-        canary=_share(bad, total),
-        stable=_share(stable_bad, stable_total),
-        limit=f"{limit.normalize():f}",
-        display=_display(metric, canary, stable, limit, bad),
-    )
-
-
-def _share(bad: int | None, total: int) -> str:
-    return "" if bad is None or not total else f"{bad / total:.4f}"
-
-
-def _display(
-    metric: Metric, canary: Counts, stable: Counts | None, limit: Decimal, bad: int | None
-) -> str:
-    if metric.type is MetricKind.ERROR_RATE:
-        value = _percent(canary.errors, canary.requests)
-        other = _percent(stable.errors, stable.requests) if stable else "unknown"
-        return f"{metric.name}: {value} (stable {other}, limit {100 * float(limit):.3g} %)"
-    percentile = f"p{float(metric.latency_quantile) * 100:g}"
-    if bad is None:
-        return (
-            f"{metric.name}: the pods have no histogram bucket at {metric.max}; "
-            "they get it with the next revision"
-        )
-    value = _milliseconds(canary.quantile(float(metric.latency_quantile)))
-    other = _milliseconds(stable.quantile(float(metric.latency_quantile))) if stable else "unknown"
-    bound = format_duration(metric.max_duration)
-    return f"{metric.name}: {percentile} {value} (stable {other}, limit {bound})"
-
-
-def _percent(bad: int, total: int) -> str:
-    return f"{100 * bad / total:.3g} %" if total else "unknown"
-
-
-def _milliseconds(seconds: float | None) -> str:
-    if seconds is None:
-        return "unknown"
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"

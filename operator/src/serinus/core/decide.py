@@ -1,19 +1,20 @@
 """The heart: one observation in, one plan out. Pure; it never raises for a domain outcome.
 
 The checks below stand in the order of their precedence, which holds whatever the order of arrival:
-delete, then breach, then another revision, then the next step.
+delete, abort, breach, another revision, pause, promote, the next step.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from serinus.api import names
 from serinus.api.spec import ModelDeploymentSpec
 from serinus.api.status import Arm, ModelDeploymentStatus, PinnedModel, Retiring, Stage
-from serinus.core import analysis, gates, steps
+from serinus.core import analysis, claims, commands, drift, gates, outage, pauses, steps
 from serinus.core.conditions import Conditions, ConditionType
 from serinus.core.facts import (
     Change,
@@ -24,6 +25,7 @@ from serinus.core.facts import (
     warning,
     weigh,
 )
+from serinus.core.fence import renew, stamp
 from serinus.core.intents import intents, way_back
 from serinus.core.observed import RESOLVING, Invalid, Observed, ResolveFailed
 from serinus.core.plan import Event, Plan
@@ -39,12 +41,20 @@ CHECKS: tuple[Check, ...] = (
     gates.canary_alive,
     gates.unpause,
     steps.finish_rolling_back,
+    gates.starved,
     steps.supersede,
+    steps.retry,
+    outage.retreat,
+    outage.over,
+    drift.retreat,
+    drift.settled,
     steps.start,
+    commands.promote,
     steps.hold,
     steps.shift,
     gates.deadline,
     steps.next_step,
+    steps.without_evidence,
 )
 
 SOON = timedelta(0)
@@ -71,11 +81,31 @@ def decide(seen: Observed, now: datetime) -> Plan:
         return Plan(status=None)  # everything we made is owned by the object: it goes with it
     if isinstance(seen.status, Invalid):
         return _cannot_read_status(seen, now)
+    if 0 < seen.epoch < seen.status.epoch:
+        return Plan(status=None, requeue_after=seen.defaults.resync)  # another one leads by now
     problem = _problem(seen, seen.status)
     if problem is not None or isinstance(seen.spec, Invalid):
         return _hold(seen, seen.status, now, problem or ("SpecInvalid", "the spec cannot be read"))
     facts = Facts(seen, seen.spec, _refresh(seen, seen.spec, seen.status, now), now)
-    changed = False
+    facts = replace(facts, status=commands.forget(facts))
+    facts, events, changed = _checked(facts)
+    facts = replace(facts, status=pauses.mark(facts))
+    facts = replace(facts, status=renew(seen.status, facts.status, seen.epoch))
+    todo = intents(facts)
+    status, told = report(facts)
+    status = renew(seen.status, fit(status), seen.epoch)
+    after = SOON if changed else _next_look(Facts(seen, seen.spec, status, now))
+    return Plan(status, intents=todo, events=(*told, *events), requeue_after=after)
+
+
+def _checked(facts: Facts) -> tuple[Facts, tuple[Event, ...], bool]:
+    """The facts after at most one transition, what there is to tell, and whether there was one.
+
+    People's abort outranks the evidence; the evidence is booked before anything else is looked at.
+    """
+    aborted = commands.abort(facts)
+    if aborted is not None:
+        return advance(facts, aborted), aborted.events, True
     events: tuple[Event, ...] = ()
     judged = gates.record(facts)
     if judged is not None:
@@ -83,12 +113,8 @@ def decide(seen: Observed, now: datetime) -> Plan:
     for check in CHECKS:
         change = check(facts)
         if change is not None:
-            facts, events, changed = advance(facts, change), (*events, *change.events), True
-            break
-    todo = intents(facts)
-    status, told = report(facts)
-    after = SOON if changed else _next_look(Facts(seen, seen.spec, status, now))
-    return Plan(fit(status), intents=todo, events=(*told, *events), requeue_after=after)
+            return advance(facts, change), (*events, *change.events), True
+    return facts, events, False
 
 
 def _problem(seen: Observed, status: ModelDeploymentStatus) -> tuple[str, str] | None:
@@ -99,6 +125,8 @@ def _problem(seen: Observed, status: ModelDeploymentStatus) -> tuple[str, str] |
         return "NameInvalid", names.NAME_RULE
     if seen.spec.traffic.gateway is None and seen.defaults.gateway is None:
         return "NoGateway", NO_GATEWAY
+    if seen.rival:
+        return "AddressTaken", f"{seen.rival}: use another host name or path"
     if status.stable is None and seen.route is not None and seen.route.weights:
         return "StatusLost", STATUS_LOST
     return None
@@ -110,9 +138,18 @@ def _refresh(
     """The status with what this observation says: the resolved model, weights, pods, leftovers."""
     # While a new URI is not resolved, what the last one stood for stays the target.
     target = seen.resolution if isinstance(seen.resolution, PinnedModel) else status.target
+    claim = claims.wanted(spec, seen.namespace, seen.defaults.gateway, now)
+    if (
+        claim is not None
+        and status.claim is not None
+        and claims.same_addresses(claim, status.claim)
+    ):
+        claim = status.claim
+    status = drift.note(seen, status, now, stamp(status))
     return update(
         status,
         target=target,
+        claim=claim,
         stable=_observed(seen, status.stable),
         canary=_observed(seen, status.canary),
         retiring=_retiring(seen, spec, status, now),
@@ -152,6 +189,7 @@ def _hold(
     seen: Observed, status: ModelDeploymentStatus, now: datetime, problem: tuple[str, str]
 ) -> Plan:
     """Nothing new can be decided. A canary cannot be judged either: its traffic goes back."""
+    before = status
     marks = Conditions(status.conditions, seen.generation, now)
     marks.mark(ConditionType.READY, False, *problem)
     rollout, canary = status.rollout, status.canary
@@ -163,6 +201,7 @@ def _hold(
         text = f"{describe(canary)} loses its traffic: it cannot be judged while {problem[1]}"
         events = (warning("RollingBack", text),)
     status = update(status, conditions=marks.result(), observed_generation=seen.generation)
+    status = renew(before, status, seen.epoch)
     todo = way_back(seen, status)
     return Plan(status, intents=todo, events=events, requeue_after=seen.defaults.resync)
 
@@ -190,7 +229,12 @@ def _next_look(facts: Facts) -> timedelta | None:
         if rollout.hold_started_at is not None and rollout.step < len(spec.rollout.steps):
             moments.append(rollout.hold_started_at + spec.rollout.steps[rollout.step].hold)
         moments.append(rollout.waiting_since + spec.rollout.progress_deadline)
+        since = pauses.starved_since(rollout)
+        if since is not None:
+            moments.append(since + spec.analysis.on_insufficient.after)
     elif status.stable is not None and status.stable_since is not None:
         moments.append(status.stable_since + spec.rollout.progress_deadline)
+    if status.drift is not None:
+        moments += [status.drift.next_at, *(at + drift.WINDOW for at in status.drift.at)]
     ahead = [moment - now for moment in moments if moment > now]
     return min(ahead, default=None)

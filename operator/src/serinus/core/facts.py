@@ -41,9 +41,12 @@ class Facts:
         return self.seen.ready(short(arm.revision))
 
     def routed(self, arm: Arm) -> int | None:
-        """The weight that the router confirmed for an arm; None while it has not."""
+        """The weight that the router confirmed for an arm; None while it has not.
+
+        A route that was written for older weights confirms nothing, whatever it says.
+        """
         route = self.seen.route
-        if route is None or not route.confirmed:
+        if route is None or not route.confirmed or route.fence != str(self.status.fence):
             return None
         return route.weights.get(short(arm.revision), 0)
 

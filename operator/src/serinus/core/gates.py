@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-from serinus.api.spec import OnBreach
+from serinus.api.spec import InsufficientPolicy, OnBreach
 from serinus.api.status import (
     MAX_VERDICTS,
     Breach,
     ModelDeploymentStatus,
-    PauseReason,
     RolloutStatus,
     SlotVerdict,
     Stage,
     Verdict,
 )
-from serinus.core.analysis import Judgement, judge
+from serinus.core import pauses
+from serinus.core.analysis import MEASURED, Judgement, judge
 from serinus.core.facts import (
     Change,
     Facts,
@@ -25,7 +23,7 @@ from serinus.core.facts import (
     warning,
     weigh,
 )
-from serinus.core.observed import Workload
+from serinus.core.observed import QueryFailed, Workload
 from serinus.core.plan import Event
 from serinus.core.revision import describe, short
 from serinus.core.traffic import canary_replicas, step_weight
@@ -36,19 +34,25 @@ UNREADY = "CanaryNotReady"
 DEADLINE = "ProgressDeadlineExceeded"
 UNCONFIRMED = "RouteNotConfirmed"
 STABLE_LOST = "StableNotReady"
+ABORTED = "Aborted"
+
+
+STOOD_DOWN = frozenset({pauses.METRICS, pauses.DRIFT})
 
 
 def record(facts: Facts) -> Change | None:
     """Books the verdict on a measurement; latches a breach when there are enough of them."""
     status, rollout, canary = facts.status, facts.status.rollout, facts.status.canary
     seen = facts.seen.measurement
-    if rollout is None or canary is None or seen is None:
+    if rollout is None or canary is None or seen is None or rollout.stage not in MEASURED:
         return None
     if rollout.slot_started_at != seen.window.start:
         return None  # measured for a slot that has ended
-    judgement = judge(facts.spec.analysis, seen, rollout.step, canary.requested_weight)
+    judgement = judge(facts.spec.analysis, seen, rollout, canary.requested_weight)
     booked = _book(rollout, judgement, facts)
-    status = update(status, rollout=booked)
+    silent = isinstance(seen.canary, QueryFailed)
+    since = (rollout.unavailable_since or facts.now) if silent else None
+    status = update_rollout(update(status, rollout=booked), unavailable_since=since)
     verdict = judgement.verdict
     if verdict.verdict is not Verdict.BREACH:
         return Change(status)
@@ -66,11 +70,17 @@ def record(facts: Facts) -> Change | None:
 
 def _back_to_hold(status: ModelDeploymentStatus, facts: Facts) -> ModelDeploymentStatus:
     """A breach while the next step's pods start: the step before is not done after all."""
-    rollout = status.rollout
-    if rollout is None or rollout.stage is not Stage.SCALING or rollout.step == 0:
+    rollout, canary = status.rollout, status.canary
+    if rollout is None or canary is None or rollout.stage is not Stage.SCALING:
         return status
+    steps = facts.spec.rollout.steps
+    reached = [i for i, step in enumerate(steps) if step.weight <= canary.requested_weight]
     return update_rollout(
-        status, stage=Stage.HOLDING, step=rollout.step - 1, hold_started_at=facts.now
+        status,
+        stage=Stage.HOLDING,
+        step=max(reached, default=0),
+        hold_started_at=facts.now,
+        forced=False,
     )
 
 
@@ -79,6 +89,7 @@ def _book(rollout: RolloutStatus, judgement: Judgement, facts: Facts) -> Rollout
     fields: dict[str, object] = {
         "verdicts": _append(rollout, verdict),
         "slot_checked_at": verdict.at,
+        **judgement.booked.update(),
     }
     if judgement.closes:
         fields["slot_started_at"] = verdict.at
@@ -161,27 +172,33 @@ def latch(
     if facts.spec.rollout.on_breach is OnBreach.PAUSE and not guard:
         text = (
             f"{message}. The weight stays at {weight} %: "
-            "change the spec, or set rollout.onBreach to Rollback"
+            "change the spec or its rollout.retryToken, or set rollout.onBreach to Rollback"
         )
-        return Change(_pause(status, reason, message, now), (*events, warning("Paused", text)))
+        token = facts.spec.rollout.retry_token
+        paused = pauses.freeze(status, reason, message, now, token)
+        return Change(paused, (*events, warning("Paused", text)))
     breach = rollout.breach or Breach(reason=reason, message=message[:512], at=now)
     first = rollout.first_breach_at or now
     status = update_rollout(status, breach=breach, first_breach_at=first)
     if weight > 0 and stable_lost(facts):
         text = f"{message}, but stable has no ready pod"
         told = warning(STABLE_LOST, f"{text}: the weight stays at {weight} % until it has")
-        return Change(_pause(status, STABLE_LOST, text, now), (*events, told))
+        token = facts.spec.rollout.retry_token
+        return Change(pauses.freeze(status, STABLE_LOST, text, now, token), (*events, told))
     status = update(status, canary=weigh(canary, 0))
     status = update_rollout(status, stage=Stage.ROLLING_BACK, waiting_since=now, pause_reasons=())
     text = f"{message}: all traffic goes back to {describe(status.stable) if status.stable else 'stable'}"
     return Change(status, (*events, warning("RollingBack", text)))
 
 
-def _pause(
-    status: ModelDeploymentStatus, reason: str, message: str, now: datetime
-) -> ModelDeploymentStatus:
-    pause = PauseReason(reason=reason, message=message[:512], since=now)
-    return update_rollout(status, stage=Stage.PAUSED, pause_reasons=(pause,))
+def starved(facts: Facts) -> Change | None:
+    """``onInsufficient.do: Rollback``: the requests that a verdict needs do not come."""
+    policy = facts.spec.analysis.on_insufficient
+    if policy.do is not InsufficientPolicy.ROLLBACK or not pauses.starved(facts):
+        return None
+    minutes = policy.after.total_seconds() / 60
+    message = f"too few requests for a verdict in {minutes:.3g} minutes"
+    return latch(facts, facts.status, pauses.STARVED, message, (), guard=True)
 
 
 def unpause(facts: Facts) -> Change | None:
@@ -189,6 +206,8 @@ def unpause(facts: Facts) -> Change | None:
     rollout = facts.status.rollout
     if rollout is None or rollout.stage is not Stage.PAUSED or not rollout.pause_reasons:
         return None
+    if rollout.breach is None and rollout.pause_reasons[0].reason in STOOD_DOWN:
+        return None  # no breach: what they wait for is looked at elsewhere
     if rollout.breach is not None:  # latched: it waits for stable alone
         if stable_lost(facts):
             return None

@@ -7,7 +7,10 @@ effect heals on the next one.
 from __future__ import annotations
 
 from serinus.api.status import Arm, ModelDeploymentStatus, Stage
+from serinus.api.types import format_time
+from serinus.core.drift import waits
 from serinus.core.facts import Facts
+from serinus.core.fence import stamp
 from serinus.core.observed import Observed
 from serinus.core.plan import (
     EnsureRoute,
@@ -29,8 +32,11 @@ def intents(facts: Facts) -> tuple[Intent, ...]:
     """
     route = _route(facts)
     objects: list[Intent] = []
-    for arm, replicas in _arms(facts):
-        objects += (EnsureService(arm), EnsureWorkload(arm, replicas))
+    for arm, replicas, admitted in _arms(facts):
+        objects.append(EnsureService(arm))
+        workload = facts.seen.workloads.get(short(arm.revision))
+        if workload is None or not workload.drifted or not waits(facts.status, facts.now):
+            objects.append(EnsureWorkload(arm, replicas, admitted))
     removals = _removals(facts)
     if route is None:
         return (*objects, *removals)
@@ -45,21 +51,29 @@ def way_back(seen: Observed, status: ModelDeploymentStatus) -> tuple[Intent, ...
     if stable is None or canary is None or canary.requested_weight > 0 or seen.route is None:
         return ()
     own, key = short(stable.revision), short(canary.revision)
-    if not seen.route.weights.get(key) or own not in seen.route.weights or not seen.ready(own):
+    written = seen.route.weights.get(key) == 0 and seen.route.fence == stamp(status)
+    if (
+        key not in seen.route.weights
+        or written
+        or own not in seen.route.weights
+        or not seen.ready(own)
+    ):
         return ()
-    return (Reweigh(((own, 100), (key, 0))),)
+    return (Reweigh(((own, 100), (key, 0)), stamp(status)),)
 
 
-def _arms(facts: Facts) -> list[tuple[Arm, int]]:
+def _arms(facts: Facts) -> list[tuple[Arm, int, str]]:
     status, replicas = facts.status, facts.spec.server.replicas
     arms = []
     if status.stable is not None:
-        arms.append((status.stable, replicas))
+        # Stable's own admission is long past: its Deployment keeps the mark that it has.
+        arms.append((status.stable, replicas, ""))
     rollout, canary = status.rollout, status.canary
     # What is on its way out is not made again: its pods stay as they are until it is removed.
     if canary is not None and rollout is not None and rollout.stage is not Stage.ROLLING_BACK:
         weight = max(step_weight(facts.spec, rollout.step), canary.requested_weight)
-        arms.append((canary, canary_replicas(replicas, weight)))
+        admitted = format_time(rollout.started_at)
+        arms.append((canary, canary_replicas(replicas, weight), admitted))
     return arms
 
 
@@ -76,13 +90,17 @@ def _route(facts: Facts) -> EnsureRoute | None:
     if canary is not None and status.rollout is not None:
         key, weight = short(canary.revision), canary.requested_weight
         # Weight 0 is written out while the reference is there, and only to a Service that exists.
-        going = status.rollout.stage is Stage.ROLLING_BACK and facts.referenced(key)
+        leaving = status.rollout.stage in {Stage.ROLLING_BACK, Stage.PAUSED}
+        going = leaving and facts.referenced(key)
         if weight or (going and key in facts.seen.services):
             weights = {short(stable.revision): 100 - weight, key: weight}
     rising = [key for key, weight in weights.items() if weight > _before(facts, key)]
     if any(facts.seen.ready(key) < 1 for key in rising):
         return None
-    return EnsureRoute(tuple(weights.items()))
+    fence, route = stamp(status), facts.seen.route
+    if route is not None and route.drifted and route.fence == fence and waits(status, facts.now):
+        return None  # somebody else changed it, and its turn to be set right has not come
+    return EnsureRoute(tuple(weights.items()), fence)
 
 
 def _before(facts: Facts, key: str) -> int:

@@ -10,15 +10,27 @@ from serinus.api.status import (
     Phase,
     Stage,
     Summary,
-    Verdict,
 )
+from serinus.core import drift, pauses
 from serinus.core.conditions import Conditions, ConditionType, find
 from serinus.core.facts import Facts, normal, update, warning
-from serinus.core.gates import STABLE_LOST
+from serinus.core.gates import STABLE_LOST, UNCONFIRMED
 from serinus.core.observed import RESOLVING, ResolveFailed
 from serinus.core.plan import Event
 from serinus.core.revision import describe, short
 from serinus.core.traffic import is_final, step_weight
+
+PAUSES = frozenset(
+    {
+        STABLE_LOST,
+        pauses.APPROVAL,
+        pauses.BY_PEOPLE,
+        pauses.DRIFT,
+        pauses.METRICS,
+        pauses.SKEWED,
+        pauses.STARVED,
+    }
+)
 
 
 def report(facts: Facts) -> tuple[ModelDeploymentStatus, tuple[Event, ...]]:
@@ -41,7 +53,8 @@ def report(facts: Facts) -> tuple[ModelDeploymentStatus, tuple[Event, ...]]:
         replicas=sum(w.desired for w in facts.seen.workloads.values()),
         selector=",".join(f"{k}={v}" for k, v in names.owner_labels(facts.seen.name).items()),
     )
-    return after, _events(before, after)
+    seen = facts.seen.status if isinstance(facts.seen.status, ModelDeploymentStatus) else before
+    return after, (*_events(before, after), *_pauses_told(seen, after))
 
 
 def phase(facts: Facts) -> Phase:
@@ -53,13 +66,13 @@ def phase(facts: Facts) -> Phase:
             facts.now - status.stable_since >= facts.spec.rollout.progress_deadline
         )
         return Phase.FAILED if late else Phase.INITIALIZING
-    if not status.stable.observed_weight and not status.history:
+    if rollout is None and not status.stable.observed_weight and not status.history:
         return Phase.INITIALIZING  # the router has not confirmed the first route yet
     if rollout is not None:
-        if rollout.stage is Stage.PAUSED:
-            return Phase.PAUSED
         if rollout.stage is Stage.ROLLING_BACK:
             return Phase.ROLLING_BACK
+        if rollout.pause_reasons:
+            return Phase.PAUSED
         return Phase.PROMOTING if is_final(facts.spec, rollout.step) else Phase.PROGRESSING
     if status.failed is not None and status.failed.revision == facts.target:
         return Phase.ROLLED_BACK
@@ -112,7 +125,7 @@ def _mark_metrics(facts: Facts, marks: Conditions) -> None:
     latest = rollout.verdicts[-1] if rollout.verdicts else None
     if latest is None:
         marks.mark(ConditionType.METRICS_AVAILABLE, None, "NotAskedYet", "no slot has ended yet")
-    elif latest.verdict is Verdict.UNAVAILABLE:
+    elif rollout.unavailable_since is not None:
         marks.mark(ConditionType.METRICS_AVAILABLE, False, "SourceUnavailable", latest.message)
     else:
         marks.mark(ConditionType.METRICS_AVAILABLE, True, "Measured", "the metric source answers")
@@ -136,7 +149,7 @@ def _mark_available(facts: Facts, marks: Conditions) -> None:
 
 
 def _mark_progressing(facts: Facts, marks: Conditions) -> None:
-    _status, rollout, canary = facts.status, facts.status.rollout, facts.status.canary
+    rollout, canary = facts.status.rollout, facts.status.canary
     kind = ConditionType.PROGRESSING
     if rollout is None or canary is None:
         _mark_at_rest(facts, marks)
@@ -146,7 +159,14 @@ def _mark_progressing(facts: Facts, marks: Conditions) -> None:
     where = (
         "promotion" if is_final(facts.spec, rollout.step) else f"step {rollout.step + 1} of {steps}"
     )
-    if rollout.stage is Stage.SCALING:
+    if rollout.stage is Stage.ROLLING_BACK:
+        _mark_rolling_back(facts, marks, who)
+    elif rollout.pause_reasons:
+        reasons = "; ".join(reason.message for reason in rollout.pause_reasons)
+        reason = rollout.pause_reasons[0].reason
+        reason = reason if reason in PAUSES else "Paused"
+        marks.mark(kind, False, reason, f"{who} stays at {weight} %: {reasons}")
+    elif rollout.stage is Stage.SCALING:
         goal = step_weight(facts.spec, rollout.step)
         workload = facts.seen.workloads.get(short(canary.revision))
         why = f": {workload.problem}" if workload and workload.problem else ""
@@ -155,16 +175,25 @@ def _mark_progressing(facts: Facts, marks: Conditions) -> None:
         marks.mark(
             kind, True, "Shifting", f"waiting for the router to confirm {weight} % ({where})"
         )
-    elif rollout.stage is Stage.HOLDING:
-        marks.mark(kind, True, "Holding", f"{who} has {weight} % and is being judged ({where})")
-    elif rollout.stage is Stage.PAUSED:
-        reasons = "; ".join(reason.message for reason in rollout.pause_reasons)
-        lost = any(reason.reason == STABLE_LOST for reason in rollout.pause_reasons)
-        reason = STABLE_LOST if lost else "Paused"
-        marks.mark(kind, False, reason, f"{who} stays at {weight} %: {reasons}")
     else:
-        why = rollout.breach.message if rollout.breach else "the spec asks for another revision"
-        marks.mark(kind, True, "RollingBack", f"{who} loses its traffic: {why}")
+        marks.mark(kind, True, "Holding", f"{who} has {weight} % and is being judged ({where})")
+
+
+def _mark_rolling_back(facts: Facts, marks: Conditions, who: str) -> None:
+    rollout = facts.status.rollout
+    if rollout is None:
+        return
+    why = rollout.breach.message if rollout.breach else "the spec asks for another revision"
+    late = facts.now - rollout.waiting_since >= facts.spec.rollout.progress_deadline
+    if not late:
+        marks.mark(
+            ConditionType.PROGRESSING, True, "RollingBack", f"{who} loses its traffic: {why}"
+        )
+        return
+    route = facts.seen.route
+    problem = route.problem if route is not None else "there is no route"
+    text = f"weight 0 of {who} is written, and the router has not confirmed it: {problem}"
+    marks.mark(ConditionType.PROGRESSING, False, UNCONFIRMED, text)
 
 
 def _mark_at_rest(facts: Facts, marks: Conditions) -> None:
@@ -180,6 +209,10 @@ def _mark_at_rest(facts: Facts, marks: Conditions) -> None:
         )
     elif current is Phase.ROLLED_BACK and status.failed is not None:
         marks.mark(kind, False, "RolledBack", status.failed.message)
+    elif status.stable is not None and facts.target not in {None, status.stable.revision}:
+        held = pauses.held_back(facts)
+        reason, text = held or ("Pending", "the next rollout is about to start")
+        marks.mark(kind, False, reason, f"the rollout of another revision waits: {text}")
     else:
         marks.mark(kind, False, "Complete", "the revision that the spec asks for serves")
 
@@ -210,6 +243,9 @@ def _mark_ready(facts: Facts, marks: Conditions) -> None:
     elif route is None or not route.confirmed:
         why = f": {route.problem}" if route and route.problem else ""
         marks.mark(kind, False, "RouteNotConfirmed", f"the router has not confirmed the route{why}")
+    elif drift.conflict(facts.status, facts.now):
+        text = f"somebody else has changed what is ours {drift.CONFLICT} times in ten minutes"
+        marks.mark(kind, False, pauses.DRIFT, f"{text}; each time it was set right again")
     elif facts.ready(stable) < 1:
         marks.mark(kind, False, "NoneReady", f"no pod of {describe(stable)} is ready")
     else:
@@ -226,6 +262,13 @@ def _url(facts: Facts) -> str:
 def _events(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> tuple[Event, ...]:
     """Events for conditions that people must hear of when they turn, and for every model pinned."""
     out: list[Event] = []
+    for kind, reason in (
+        (ConditionType.PROGRESSING, UNCONFIRMED),
+        (ConditionType.READY, pauses.DRIFT),
+    ):
+        old, new = find(before.conditions, kind), find(after.conditions, kind)
+        if new is not None and new.reason == reason and (old is None or old.reason != reason):
+            out.append(warning(new.reason, new.message))
     for kind in (ConditionType.MODEL_RESOLVED, ConditionType.METRICS_AVAILABLE):
         old, new = find(before.conditions, kind), find(after.conditions, kind)
         if new is None:
@@ -241,3 +284,20 @@ def _events(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> tupl
             if pinned or back:
                 out.append(normal(new.reason, new.message))
     return tuple(out)
+
+
+def _pauses_told(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> tuple[Event, ...]:
+    """What holds a rollout back from now on, and what does no longer; the caller's checks tell of
+    the reasons that freeze it."""
+    old, new = _passing(before), _passing(after)
+    begun = [warning(reason, text) for reason, text in new.items() if reason not in old]
+    if old and not new and after.rollout is not None:
+        begun.append(normal("Resumed", f"no longer: {', '.join(old)}"))
+    return tuple(begun)
+
+
+def _passing(status: ModelDeploymentStatus) -> dict[str, str]:
+    rollout = status.rollout
+    reasons = rollout.pause_reasons if rollout is not None else ()
+    lasting = {pauses.BY_PEOPLE, pauses.APPROVAL, pauses.STARVED, pauses.SKEWED}
+    return {r.reason: r.message for r in reasons if r.reason in lasting}

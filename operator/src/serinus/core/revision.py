@@ -50,6 +50,11 @@ def short(revision: str) -> str:
     return revision.partition(":")[2][:SHORT_LENGTH]
 
 
+def named(value: str, revision: str) -> bool:
+    """Whether people mean this revision by ``value``: the whole of it, or its short form."""
+    return value in {revision, short(revision)}
+
+
 def new_arm(spec: ModelDeploymentSpec, model: PinnedModel, default_image: str) -> Arm:
     """A revision as it is admitted: everything its pods need is pinned from here on."""
     return Arm(

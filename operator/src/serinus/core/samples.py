@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import inf, isfinite
 
 from serinus.core.observed import Series, Window
@@ -70,6 +71,14 @@ def increase(series: Series, window: Window) -> float | None:
             grown += value - last if value >= last else value
         last = value
     return None if baseline is None else grown
+
+
+def newest(all_series: Iterable[Series], window: Window) -> datetime | None:
+    """When the latest sample in the window was taken; None: there is none."""
+    found = [
+        at for series in all_series for at, _ in series.points if window.floor <= at <= window.end
+    ]
+    return max(found, default=None)
 
 
 def counts(all_series: Iterable[Series], window: Window) -> Counts | None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from serinus.api.spec import InsufficientPolicy
 from serinus.api.status import (
     Failed,
     Outcome,
     RolloutStatus,
     Stage,
-    Verdict,
 )
-from serinus.core.analysis import judged_until
+from serinus.core import pauses
 from serinus.core.facts import (
     Change,
     Facts,
@@ -29,6 +29,7 @@ from serinus.core.facts import (
     weigh,
     without,
 )
+from serinus.core.gates import ABORTED
 from serinus.core.plan import Event
 from serinus.core.revision import describe, new_arm
 from serinus.core.traffic import canary_replicas, is_final, step_weight
@@ -65,11 +66,18 @@ def start(facts: Facts) -> Change | None:
         return None
     if status.target is None or facts.target in {None, stable.revision}:
         return None
-    if status.failed is not None and status.failed.revision == facts.target:
+    token, failed = facts.spec.rollout.retry_token, status.failed
+    if failed is not None and (failed.revision, failed.retry_token) == (facts.target, token):
+        return None
+    if pauses.held_back(facts) is not None:
         return None
     arm = new_arm(facts.spec, status.target, facts.seen.defaults.server_image)
     rollout = RolloutStatus(
-        stage=Stage.SCALING, step=0, started_at=facts.now, waiting_since=facts.now
+        stage=Stage.SCALING,
+        step=0,
+        started_at=facts.now,
+        waiting_since=facts.now,
+        retry_token=token,
     )
     weights = " -> ".join(f"{step.weight} %" for step in facts.spec.rollout.steps)
     message = f"{describe(arm)} starts beside {describe(stable)}" + (
@@ -102,6 +110,21 @@ def supersede(facts: Facts) -> Change | None:
     return Change(status, (normal("Superseded", message),))
 
 
+def retry(facts: Facts) -> Change | None:
+    """A breach waits for people (onBreach: Pause), and they say: try it again."""
+    canary, rollout = facts.status.canary, facts.status.rollout
+    if canary is None or rollout is None or rollout.stage is not Stage.PAUSED:
+        return None
+    if rollout.breach is not None or rollout.retry_token == facts.spec.rollout.retry_token:
+        return None
+    if canary.requested_weight > 0 and stable_lost(facts):
+        return None
+    status = update(facts.status, canary=weigh(canary, 0))
+    status = update_rollout(status, stage=Stage.ROLLING_BACK, waiting_since=facts.now)
+    message = f"{describe(canary)} is tried again: the retry token has changed"
+    return Change(status, (normal("Retried", message),))
+
+
 def finish_rolling_back(facts: Facts) -> Change | None:
     """The router confirmed weight 0: the canary leaves, and the failure is kept."""
     status, canary, rollout = facts.status, facts.status.canary, facts.status.rollout
@@ -110,8 +133,15 @@ def finish_rolling_back(facts: Facts) -> Change | None:
     if facts.routed(canary) != 0:
         return None
     breach = rollout.breach
-    outcome = Outcome.ROLLED_BACK if breach else Outcome.SUPERSEDED
-    message = breach.message if breach else "the spec asked for another revision"
+    outcome = Outcome.SUPERSEDED
+    message = (
+        "it was tried again"
+        if facts.target == canary.revision
+        else "the spec asked for another revision"
+    )
+    if breach is not None:
+        outcome = Outcome.ABORTED if breach.reason == ABORTED else Outcome.ROLLED_BACK
+        message = breach.message
     failed = status.failed
     events: tuple[Event, ...] = ()
     if breach is not None:
@@ -125,12 +155,13 @@ def finish_rolling_back(facts: Facts) -> Change | None:
             first_breach_at=rollout.first_breach_at,
             weight_zero_at=facts.now,
             verdicts=rollout.verdicts,
+            retry_token=facts.spec.rollout.retry_token,
         )
         stable = describe(status.stable) if status.stable else "stable"
         who = describe(canary)
         text = (
             f"{who} has no traffic any more, {stable} has all of it; "
-            f"{who} is not tried again until the spec changes"
+            f"{who} is not tried again until the spec or its retryToken changes"
         )
         events = (warning("RolledBack", text),)
     return Change(
@@ -154,8 +185,8 @@ def shift(facts: Facts) -> Change | None:
     weight = step_weight(facts.spec, rollout.step)
     if facts.ready(canary) < canary_replicas(facts.spec.server.replicas, weight):
         return None
-    if not proven(rollout):
-        return None  # the evidence since the hold says no, or says nothing
+    if not pauses.cleared(rollout) or pauses.held_back(facts) is not None:
+        return None  # the evidence since the hold says no, or says nothing; or people say no
     status = update(status, canary=weigh(canary, weight))
     status = update_rollout(status, stage=Stage.SHIFTING, waiting_since=facts.now)
     total = len(facts.spec.rollout.steps)
@@ -174,7 +205,8 @@ def hold(facts: Facts) -> Change | None:
     if facts.routed(canary) != canary.requested_weight:
         return None
     if is_final(facts.spec, rollout.step):
-        return promote(facts) if proven(rollout) else None
+        waits = not pauses.cleared(rollout) or pauses.held_back(facts) is not None
+        return None if waits else promote(facts)
     now = facts.now
     return Change(
         update_rollout(
@@ -186,32 +218,44 @@ def hold(facts: Facts) -> Change | None:
             slot_checked_at=None,
             healthy_slots=0,
             step_breaches=0,
+            # A bound is tested step by step, a comparison once for the whole rollout.
+            evidence=tuple(e for e in rollout.evidence if e.wealth),
+            evidence_until=None,
+            step_requests=0,
+            step_stable_requests=0,
+            forced=False,
         )
     )
-
-
-def proven(rollout: RolloutStatus) -> bool:
-    """The latest verdict is Healthy; before the first step there is nothing to judge by."""
-    if rollout.slot_started_at is None:
-        return True
-    return bool(rollout.verdicts) and rollout.verdicts[-1].verdict is Verdict.HEALTHY
 
 
 def next_step(facts: Facts) -> Change | None:
     """The hold has passed on healthy evidence: scale up for the next weight."""
     status, rollout = facts.status, facts.status.rollout
-    if rollout is None or rollout.stage is not Stage.HOLDING or rollout.hold_started_at is None:
+    if rollout is None or not pauses.step_done(facts) or pauses.held_back(facts) is not None:
         return None
-    if is_final(facts.spec, rollout.step):  # steps were removed from the spec meanwhile
-        after = rollout.step
-    else:
-        end = rollout.hold_started_at + facts.spec.rollout.steps[rollout.step].hold
-        if facts.now < end or not judged_until(facts.spec, status, end):
-            return None
-        after = rollout.step + 1
-    if rollout.healthy_slots < 1 or not proven(rollout):
+    if pauses.needs_approval(facts):
         return None
+    after = rollout.step if is_final(facts.spec, rollout.step) else rollout.step + 1
     return Change(update_rollout(status, stage=Stage.SCALING, step=after, waiting_since=facts.now))
+
+
+def without_evidence(facts: Facts) -> Change | None:
+    """``onInsufficient.do: Promote``: the requests do not come, the next step does."""
+    status, rollout, canary = facts.status, facts.status.rollout, facts.status.canary
+    if rollout is None or canary is None or not pauses.starved(facts):
+        return None
+    if facts.spec.analysis.on_insufficient.do is not InsufficientPolicy.PROMOTE:
+        return None
+    if rollout.breaches or rollout.forced or pauses.held_back(facts) is not None:
+        return None
+    fields: dict[str, object] = {"forced": True}
+    if rollout.stage is Stage.HOLDING:
+        if pauses.needs_approval(facts):
+            return None
+        step = rollout.step if is_final(facts.spec, rollout.step) else rollout.step + 1
+        fields |= {"stage": Stage.SCALING, "step": step, "waiting_since": facts.now}
+    message = f"{describe(canary)} goes on without evidence (onInsufficient): too few requests came"
+    return Change(update_rollout(status, **fields), (warning("InsufficientData", message),))
 
 
 def promote(facts: Facts) -> Change:

@@ -80,8 +80,9 @@ class KubeClient:
                     raise
                 continue
             self._versions[kind.group, kind.plural] = version
-            items: Sequence[Manifest] = found.get("items") or ()
-            return items
+            # Lists leave out what every item has; compared with a manifest, both count.
+            whole = {"apiVersion": at.api_version, "kind": at.kind}
+            return [{**whole, **item} for item in found.get("items") or ()]
         return ()
 
     async def serves(self, kind: Kind) -> bool:

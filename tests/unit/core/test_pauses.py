@@ -1,0 +1,141 @@
+"""What holds a rollout back without failing anybody: people, approval, missing requests, a wrong clock."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from serinus.core.observed import Commands
+from serinus.core.revision import short
+
+from .world import World, ended, weights_of
+
+
+def rollout(**more: object) -> dict:
+    return {**World().spec["rollout"], **more}
+
+
+def analysis(**more: object) -> dict:
+    return {**World().spec["analysis"], **more}
+
+
+def at_ten_percent(world: World) -> World:
+    world.serving()
+    world.model("2")
+    return world.run(lambda w: w.by_version() == {"1": 90, "2": 10})
+
+
+def reasons(world: World) -> list[str]:
+    return [reason.reason for reason in world.status.rollout.pause_reasons]
+
+
+def test_a_paused_rollout_keeps_its_weight_and_goes_on_where_it_was() -> None:
+    world = at_ten_percent(World())
+    world.spec["rollout"] = rollout(paused=True)
+    world.run_for(300)
+    assert world.by_version() == {"1": 90, "2": 10}
+    assert world.status.phase == "Paused"
+    assert reasons(world) == ["PausedByUser"]
+    world.spec["rollout"] = rollout(paused=False)
+    world.run(ended)
+    assert weights_of(world, "2") == [0, 10, 50, 100]
+    assert world.story().count("PausedByUser") == 1
+
+
+def test_no_rollout_starts_while_paused_and_the_condition_says_so() -> None:
+    world = World().serving()
+    world.spec["rollout"] = rollout(paused=True)
+    world.model("2")
+    world.run_for(60)
+    assert world.status.canary is None
+    progressing = next(c for c in world.status.conditions if c.type == "Progressing")
+    assert (progressing.status, progressing.reason) == ("False", "PausedByUser")
+
+
+def test_the_first_revision_is_served_also_while_paused() -> None:
+    world = World(spec={**World().spec, "rollout": rollout(paused=True)})
+    world.run(lambda w: w.by_version() == {"1": 100})
+
+
+def test_the_pause_annotation_holds_the_revision_that_it_names_and_no_other() -> None:
+    world = at_ten_percent(World())
+    world.commands = Commands(pause="0badc0de")
+    world.run(lambda w: w.by_version() == {"1": 50, "2": 50})
+    world.commands = Commands(pause=short(world.status.canary.revision))
+    world.run_for(200)
+    assert world.by_version() == {"1": 50, "2": 50}
+    world.commands = Commands()
+    world.run(ended)
+    assert world.status.stable.resolved_version == "2"
+
+
+def test_a_breach_is_stronger_than_a_pause() -> None:
+    world = at_ten_percent(World())
+    world.spec["rollout"] = rollout(paused=True)
+    world.behaviour["2"].errors = 0.2
+    world.run(ended)
+    assert world.by_version()["1"] == 100
+    assert world.status.failed.reason == "MetricsBreached"
+
+
+def test_manual_approval_waits_after_the_last_step() -> None:
+    world = at_ten_percent(World(spec={**World().spec, "rollout": rollout(approval="Manual")}))
+    world.run(lambda w: w.status.rollout is not None and "ApprovalRequired" in reasons(w))
+    world.run_for(200)
+    assert world.by_version() == {"1": 50, "2": 50}
+    world.commands = Commands(promote=short(world.status.canary.revision))
+    world.run(ended)
+    assert weights_of(world, "2") == [0, 10, 50, 100]
+
+
+def test_a_canary_that_goes_bad_while_approval_is_awaited_is_taken_back() -> None:
+    world = at_ten_percent(World(spec={**World().spec, "rollout": rollout(approval="Manual")}))
+    world.run(lambda w: w.status.rollout is not None and "ApprovalRequired" in reasons(w))
+    world.behaviour["2"].errors = 0.1
+    world.run(ended)
+    assert world.status.failed is not None
+
+
+def test_too_few_requests_pause_by_default_and_the_rollout_goes_on_when_they_come() -> None:
+    spec = {**World().spec, "analysis": analysis(onInsufficient={"after": "2m"})}
+    world = World(spec=spec, rate=0.1)
+    at_ten_percent(world)
+    world.run(lambda w: "InsufficientData" in reasons(w))
+    world.run_for(600)
+    assert world.by_version() == {"1": 90, "2": 10}
+    world.rate = 100
+    world.run(ended)
+    assert world.status.stable.resolved_version == "2"
+
+
+def test_too_few_requests_take_the_canary_back_when_the_spec_says_so() -> None:
+    policy = {"after": "2m", "do": "Rollback"}
+    world = World(spec={**World().spec, "analysis": analysis(onInsufficient=policy)}, rate=0.1)
+    at_ten_percent(world)
+    before = world.now
+    world.run(ended)
+    assert world.status.failed.reason == "InsufficientData"
+    assert (world.now - before) <= timedelta(seconds=140)
+
+
+def test_too_few_requests_promote_step_by_step_when_the_spec_says_so() -> None:
+    policy = {"after": "2m", "do": "Promote"}
+    world = World(spec={**World().spec, "analysis": analysis(onInsufficient=policy)}, rate=0.1)
+    at_ten_percent(world)
+    before = world.now
+    world.run(ended)
+    assert weights_of(world, "2") == [0, 10, 50, 100]
+    assert (world.now - before) >= timedelta(minutes=4)
+
+
+@pytest.mark.parametrize("seconds", [31, -31, 300])
+def test_a_clock_that_is_wrong_advances_nothing_but_takes_traffic_back(seconds: int) -> None:
+    world = at_ten_percent(World())
+    world.clock_skew = timedelta(seconds=seconds)
+    world.run_for(120)
+    assert world.by_version() == {"1": 90, "2": 10}
+    assert reasons(world) == ["ClockSkew"]
+    world.behaviour["2"].errors = 0.2
+    world.run(ended)
+    assert world.status.failed.reason == "MetricsBreached"
