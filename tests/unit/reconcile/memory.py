@@ -58,10 +58,12 @@ class MemoryKube:
     async def list(
         self, kind: Kind, namespace: str | None, labels: Mapping[str, str]
     ) -> Sequence[Manifest]:
+        """Items of a list do not say of what kind they are."""
         return [
-            copy.deepcopy(item)
-            for (plural, _, _), item in self.objects.items()
+            {k: copy.deepcopy(v) for k, v in item.items() if k not in ("apiVersion", "kind")}
+            for (plural, space, _), item in self.objects.items()
             if plural == kind.plural
+            and namespace in (None, space)
             and labels.items() <= (item["metadata"].get("labels") or {}).items()
         ]
 

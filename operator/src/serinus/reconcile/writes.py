@@ -134,8 +134,10 @@ def _service(manifest: Manifest, key: str, snapshot: Snapshot) -> Write | None:
     if live is None:
         return Make(ref, manifest, snapshot.owner)
     # One label too much in a selector, and the pods are gone for every router.
-    same_pods = live["spec"].get("selector") == manifest["spec"]["selector"]
-    return None if same_pods and covers(live, manifest) else Apply(ref, manifest, live)
+    same = live["spec"].get("selector") == manifest["spec"]["selector"] and all(
+        covers(live[part], manifest[part]) for part in ("metadata", "spec")
+    )  # items of a list do not say of what kind they are
+    return None if same else Apply(ref, manifest, live)
 
 
 def _workload(intent: EnsureWorkload, snapshot: Snapshot, deps: Deps) -> Write | None:
