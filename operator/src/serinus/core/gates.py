@@ -90,7 +90,6 @@ def _book(rollout: RolloutStatus, judgement: Judgement, facts: Facts) -> Rollout
         "verdicts": _append(rollout, verdict),
         "slot_checked_at": verdict.at,
         **judgement.booked.update(),
-        **judgement.booked.update(),
     }
     if judgement.closes:
         fields["slot_started_at"] = verdict.at
