@@ -1,0 +1,83 @@
+"""I10. No evidence is neither good nor bad evidence."""
+
+from __future__ import annotations
+
+from .base import Invariant
+from .raises import evidence, patient, raise_of
+from .views import ready_endpoints, ready_replicas, replicas, revision_label
+from .world import Subject, Write
+
+
+class NoEvidenceNoVerdict(Invariant):
+    """I10: Insufficient and Unavailable never advance and never fail.
+
+    Compared: each rise with the last answer of a metric source before it, which must be samples, and
+    with the most requests of one answer at the weight before; each latched breach with that last answer
+    too, unless pods that are not ready, an unconfirmed route, an abort or ``onInsufficient`` explain it.
+    """
+
+    name = "I10"
+
+    def committed(self, write: Write, subject: Subject) -> None:
+        self._advance(write, subject)
+        breach = (subject.status.get("rollout") or {}).get("breach")
+        old = ((write.before or {}).get("status") or {}).get("rollout") or {}
+        if breach and not old.get("breach") and subject.canary:
+            self._fail(write, subject)
+
+    def _advance(self, write: Write, subject: Subject) -> None:
+        rise = raise_of(write, subject)
+        if rise is None or not rise.before or rise.forced or patient(write, subject, rise):
+            return
+        answers = evidence(subject, rise)
+        what = f"{write.actor} raised {rise.revision} from {rise.before} to {rise.after}"
+        if answers and answers[-1].kind != "samples":
+            last = answers[-1]
+            text = f"{what}; the last answer, {write.t - last.t:.1f} s before, was {last.kind}"
+            self.fail(write.t, subject, text)
+            return
+        least = min(s.min_requests for _, s in subject.specs)
+        most = max((a.requests for a in answers if a.kind == "samples"), default=0)
+        if most < least:
+            self.fail(write.t, subject, f"{what} on {most} requests, of {least} that make evidence")
+
+    def _fail(self, write: Write, subject: Subject) -> None:
+        canary = subject.canary
+        if canary in subject.latches and subject.latches[canary].why == "aborted":
+            return
+        answers = subject.answers.get(canary, [])
+        if answers and answers[-1].kind == "samples" and answers[-1].requests:
+            return
+        if not self._pods_ready(write, canary) or not self._confirmed(subject, canary):
+            return
+        spec = subject.spec
+        asked = subject.asked.get(canary, (0, write.t))[1]
+        since = min(subject.held.values(), default=asked)
+        if spec.insufficient == "Rollback" and write.t - since >= spec.insufficient_after * 0.9:
+            return
+        last = answers[-1].kind if answers else "none"
+        self.fail(
+            write.t,
+            subject,
+            f"{write.actor} failed {canary} without evidence: its pods are ready and the last answer is {last}",
+        )
+
+    @staticmethod
+    def _pods_ready(write: Write, canary: str) -> bool:
+        """Whether this pass has seen all of the canary's pods ready."""
+        for read in write.reads:
+            if read["resource"] not in {"deployments", "endpointslices"}:
+                continue
+            if read["resource"] == "deployments":
+                for item in read["result"] or ():
+                    if revision_label(item) == canary and ready_replicas(item) < replicas(item):
+                        return False
+            elif not ready_endpoints(read["result"] or (), canary):
+                return False
+        return True
+
+    @staticmethod
+    def _confirmed(subject: Subject, canary: str) -> bool:
+        """Whether the Gateway has taken the route as it is."""
+        live = subject.live.get(canary)
+        return live is None or live.accepted is not None

@@ -1,0 +1,395 @@
+"""The checker's own model of the store, rebuilt from what was committed.
+
+Nothing in here trusts the operator: an object is what the API server held after each write, whoever
+wrote it, and a fact about the rollout is dated by the event that made it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import views
+from .clock import Availability
+from .evidence import Answer
+from .spec import Spec, read_spec
+from .views import Object, Weights, short
+
+MODEL_DEPLOYMENTS = "modeldeployments"
+ROUTES = "httproutes"
+READS = {"get", "list"}
+UNOWNED = {"events", "leases"}
+PREFIX = "serinus.dev/"
+
+Event = Mapping[str, Any]
+Status = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write that the store took.
+
+    Attributes:
+        subject: the ModelDeployment that owns the object, else the one of the pass.
+        about: the ModelDeployment of the pass, if it was in one.
+        before: the object before it, None when there was none.
+        after: the object after it, None when it is gone.
+        reads: what this pass had read before, as ``request`` events.
+        began: when its pass began.
+    """
+
+    t: float
+    actor: str
+    operator: bool
+    epoch: int
+    verb: str
+    resource: str
+    sub: str
+    namespace: str
+    name: str
+    body: Any
+    before: Object | None
+    after: Object | None
+    subject: Subject | None
+    about: Subject | None
+    reads: list[Event]
+    began: float
+
+    @property
+    def what(self) -> str:
+        return f"{self.verb} {self.resource}{'/' * bool(self.sub)}{self.sub} {self.name} by {self.actor}"
+
+
+@dataclass(slots=True)
+class Live:
+    """The weight of one revision on the route, and since when."""
+
+    weight: int
+    written: float
+    accepted: float | None = None  # when a Gateway first took it
+
+
+@dataclass(slots=True)
+class Latch:
+    """A revision that may get no more weight: breached, failed or aborted."""
+
+    t: float
+    why: str
+    base: str
+    key: str
+
+
+@dataclass(slots=True)
+class Subject:
+    """One ModelDeployment, from its creation to its end."""
+
+    key: str
+    uid: str
+    generation: int = 0
+    generation_since: float = 0.0
+    spec: Spec = field(default_factory=lambda: read_spec({}))
+    raw_spec: Any = None
+    specs: list[tuple[float, Spec]] = field(default_factory=list)  # every one it ever had
+    status: Status = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotated: dict[str, float] = field(default_factory=dict)  # command -> since when as it is
+    deleted: float | None = None
+    gone: float | None = None
+    weights: Weights = field(default_factory=dict)
+    taken: Weights = field(default_factory=dict)  # as the Gateway took them last
+    live: dict[str, Live] = field(default_factory=dict)
+    bases: dict[str, str] = field(default_factory=dict)  # short -> what the spec was when admitted
+    asked: dict[str, tuple[int, float]] = field(default_factory=dict)  # requested weight, since
+    asked_before: dict[str, tuple[int, float]] = field(default_factory=dict)
+    held: dict[tuple[str, int], float] = field(default_factory=dict)  # weight first on the router
+    latches: dict[str, Latch] = field(default_factory=dict)
+    verdicts: set[tuple[str, str]] = field(default_factory=set)  # (short, time) of known failures
+    answers: dict[str, list[Answer]] = field(default_factory=dict)  # short -> booked answers
+    pending: dict[str, list[Answer]] = field(default_factory=dict)  # actor -> not yet booked
+    foreign_status: bool = False  # somebody else wrote our memory: it proves nothing any more
+
+    def arm(self, name: str) -> Mapping[str, Any]:
+        return self.status.get(name) or {}
+
+    @property
+    def stable(self) -> str:
+        return short(self.arm("stable").get("revision", ""))
+
+    @property
+    def canary(self) -> str:
+        return short(self.arm("canary").get("revision", ""))
+
+    def commanded(self, command: str, revision: str) -> float | None:
+        """Since when the annotation asks for this with this revision; None while it does not."""
+        value = self.annotations.get(f"{PREFIX}{command}", "")
+        named = value.removesuffix("/full")
+        return self.annotated[command] if named and short(named) == revision else None
+
+
+class World:
+    """Feeds on every event, before the invariants look at it."""
+
+    def __init__(self, *, elects: bool) -> None:
+        self.t = 0.0
+        self.objects: dict[tuple[str, str, str], Object] = {}
+        self.subjects: dict[str, Subject] = {}  # the newest of each key
+        self.by_uid: dict[str, Subject] = {}
+        self.available = Availability(elects=elects)
+        self.offsets: dict[str, float] = {}  # process -> its wall clock minus true time
+        self.passes: dict[str, tuple[str, float, list[Event]]] = {}  # id -> object, begin, reads
+        self.calm: float | None = None
+        self._watch_fault = self._stale_read = -1e9
+        self.slack = 0.0  # how far two clocks of the run were apart
+
+    def process(self, event: Event) -> None:
+        if event["kind"] == "start":
+            self.skew(event["actor"], float(event.get("clock_offset") or 0.0))
+        self.available.process(event)
+
+    def skew(self, actor: str, offset: float) -> None:
+        """A process' wall clock is off by this many seconds."""
+        self.offsets[actor] = offset
+        self.slack = max(self.slack, max(self.offsets.values()) - min(self.offsets.values()))
+
+    def fault(self, event: Event) -> None:
+        """An injected fault: some of them change what can be promised."""
+        what = str(event.get("what", ""))
+        if "offset" in event and event.get("actor"):
+            self.skew(event["actor"], float(event["offset"]))
+        if "watch" in what or "event" in what:
+            self._watch_fault = event["t"]
+        if "stale" in what:
+            self._stale_read = event["t"]
+
+    def watches_lie(self, t: float) -> bool:
+        """Whether an event of lately may have been lost or late."""
+        return t - self._watch_fault < 300.0
+
+    def blinded(self, t: float) -> bool:
+        """Whether reads of lately may have shown an old world, which nothing can be promised in."""
+        return t - self._stale_read < 60.0
+
+    def begin(self, event: Event) -> None:
+        self.passes[event["id"]] = (event["object"], event["t"], [])
+        self.available.began(event["object"])
+        subject = self.subjects.get(event["object"])
+        if subject is not None:
+            subject.pending.pop(event["actor"], None)
+
+    def read(self, event: Event) -> None:
+        known = self.passes.get(event["pass"])
+        if known is not None and event["code"] == 200:
+            known[2].append(event)
+
+    def answered(self, event: Event) -> None:
+        subject = self.subjects.get(event["object"])
+        if subject is None:
+            return
+        answer = Answer(
+            t=event["t"],
+            actor=event["actor"],
+            revision=short(event["revision"]),
+            kind=event["answer"],
+            since=event.get("start"),
+            requests=int(event.get("requests") or 0),
+            errors=int(event.get("errors") or 0),
+        )
+        subject.pending.setdefault(event["actor"], []).append(answer)
+
+    def owned(self, uid: str) -> Iterator[tuple[tuple[str, str, str], Object]]:
+        """Everything that this ModelDeployment owns directly."""
+        for key, item in self.objects.items():
+            if views.controller_uid(item) == uid:
+                yield key, item
+
+    def child(self, subject: Subject, resource: str, revision: str) -> Object | None:
+        namespace, _, name = subject.key.partition("/")
+        return self.objects.get((resource, namespace, f"{name}-{revision}"))
+
+    def commit(self, event: Event) -> Write:
+        """A write that the store took: the model follows."""
+        resource, namespace, name = event["resource"], event["namespace"], event["name"]
+        after = event["result"]
+        if isinstance(after, list):
+            after = after[0] if after else None
+        name = name or views.meta(after).get("name", "")
+        where = (resource, namespace, name)
+        before = self.objects.get(where)
+        owner = self._subject_of(resource, namespace, name, before, after)
+        about, began, reads = self.passes.get(event["pass"] or "", ("", event["t"], []))
+        write = Write(
+            t=event["t"],
+            actor=event["actor"],
+            operator=event["actor"].startswith("operator"),
+            epoch=int(event.get("epoch") or 0),
+            verb=event["verb"],
+            resource=resource,
+            sub=event.get("sub") or "",
+            namespace=namespace,
+            name=name,
+            body=event["body"],
+            before=before,
+            after=after,
+            subject=owner or self.subjects.get(about),
+            about=self.subjects.get(about),
+            reads=reads,
+            began=began,
+        )
+        if resource in UNOWNED:
+            return write
+        if after is None:
+            self._remove(where, event["t"])
+            return write
+        self.objects[where] = after
+        if resource == MODEL_DEPLOYMENTS:
+            self._follow(write, after)
+        elif resource == ROUTES and owner is not None:
+            _follow_route(owner, after, event["t"])
+        return write
+
+    def vanish(self, event: Event) -> Subject | None:
+        """An object has left the store; the ModelDeployment that it belonged to."""
+        where = (event["resource"], event["namespace"], event["name"])
+        item = self.objects.get(where)
+        if item is None or views.meta(item).get("uid") != event["uid"]:
+            return None
+        return self._remove(where, event["t"])
+
+    def _remove(self, where: tuple[str, str, str], t: float) -> Subject | None:
+        item = self.objects.pop(where, None)
+        if where[0] == MODEL_DEPLOYMENTS:
+            subject = self.by_uid.get(views.meta(item).get("uid", ""))
+            if subject is not None:
+                subject.gone = t
+                subject.deleted = t if subject.deleted is None else subject.deleted
+            return subject
+        subject = self.by_uid.get(views.controller_uid(item))
+        if where[0] == ROUTES and subject is not None:
+            subject.weights, subject.taken, subject.live = {}, {}, {}
+        return subject
+
+    def _subject_of(
+        self, resource: str, namespace: str, name: str, before: Object | None, after: Object | None
+    ) -> Subject | None:
+        if resource != MODEL_DEPLOYMENTS:
+            return self.by_uid.get(views.controller_uid(after if after is not None else before))
+        uid = views.meta(after if after is not None else before).get("uid", "")
+        subject = self.by_uid.get(uid)
+        if subject is None and after is not None:
+            subject = Subject(f"{namespace}/{name}", uid)
+            self.by_uid[uid] = self.subjects[subject.key] = subject
+        return subject
+
+    def _follow(self, write: Write, item: Object) -> None:
+        subject = write.subject
+        if subject is None:
+            return
+        meta, t = views.meta(item), write.t
+        if "deletionTimestamp" in meta and subject.deleted is None:
+            subject.deleted = t
+        if meta.get("generation", 0) != subject.generation:
+            subject.generation, subject.generation_since = meta.get("generation", 0), t
+        raw = item.get("spec") or {}
+        if raw != subject.raw_spec:
+            subject.raw_spec, subject.spec = raw, read_spec(raw)
+            subject.specs.append((t, subject.spec))
+            _release(subject)
+        annotations = meta.get("annotations") or {}
+        if annotations != subject.annotations:
+            _follow_commands(subject, annotations, t)
+        status = item.get("status") or {}
+        if status != subject.status:
+            subject.foreign_status |= not write.operator
+            _follow_status(subject, status, t)
+        if write.operator and write.sub == "status":
+            for answer in subject.pending.pop(write.actor, ()):
+                booked = subject.answers.setdefault(answer.revision, [])
+                booked.append(answer)
+
+
+def _follow_commands(subject: Subject, annotations: Mapping[str, str], t: float) -> None:
+    for command in ("abort", "promote", "pause"):
+        name = f"{PREFIX}{command}"
+        if annotations.get(name) != subject.annotations.get(name):
+            subject.annotated[command] = t
+    subject.annotations = annotations
+    canary = subject.canary
+    since = subject.commanded("abort", canary) if canary else None
+    if since == t:
+        _latch(subject, canary, t, "aborted")
+
+
+def _follow_status(subject: Subject, status: Status, t: float) -> None:
+    before = subject.canary
+    subject.status = status
+    canary, stable = subject.canary, subject.stable
+    for revision in (canary, stable):
+        if revision and revision not in subject.bases:
+            subject.bases[revision] = subject.spec.base
+    if canary and canary != before:
+        subject.bases[canary] = subject.spec.base
+        subject.answers.pop(canary, None)
+        subject.asked[canary] = (0, t)
+    for arm in (subject.arm("canary"), subject.arm("stable")):
+        revision, weight = short(arm.get("revision", "")), arm.get("requestedWeight", 0)
+        if revision and subject.asked.get(revision, (-1, 0.0))[0] != weight:
+            subject.asked_before[revision] = subject.asked.get(revision, (0, t))
+            subject.asked[revision] = (weight, t)
+            _forget_hold(subject, revision, weight, t)
+    breach, failed = (status.get("rollout") or {}).get("breach"), status.get("failed")
+    if canary and breach:
+        _failure(subject, canary, breach, t, "breached")
+    if failed:
+        _failure(subject, short(failed["revision"]), failed, t, "failed")
+
+
+def _forget_hold(subject: Subject, revision: str, weight: int, t: float) -> None:
+    """A weight that is asked for anew is held anew, from when the router has it."""
+    subject.held = {
+        key: at for key, at in subject.held.items() if key[0] != revision or 0 < key[1] < weight
+    }
+    live = subject.live.get(revision)
+    if live is not None and live.weight == weight and live.accepted is not None:
+        subject.held[revision, weight] = t
+
+
+def _failure(subject: Subject, revision: str, told: Mapping[str, Any], t: float, what: str) -> None:
+    """A failure is news once: its record stays in the status after people ask for another try."""
+    seen = (revision, str(told.get("at")))
+    if seen not in subject.verdicts:
+        subject.verdicts.add(seen)
+        _latch(subject, revision, t, f"{what} ({told.get('reason')})")
+
+
+def _latch(subject: Subject, revision: str, t: float, why: str) -> None:
+    if revision not in subject.latches:
+        base = subject.bases.get(revision, "")
+        subject.latches[revision] = Latch(t, why, base, subject.spec.key)
+
+
+def _release(subject: Subject) -> None:
+    """A person asks anew for a revision that had failed: by another spec and back, or a retry token."""
+    for revision, latch in list(subject.latches.items()):
+        if subject.spec.key == latch.key:
+            continue
+        if subject.spec.base == latch.base:
+            del subject.latches[revision]
+        else:
+            latch.key = ""  # the way back to it is a change again
+
+
+def _follow_route(subject: Subject, route: Object, t: float) -> None:
+    weights, taken = views.weights(route), views.accepted(route)
+    for revision, weight in weights.items():
+        known = subject.live.get(revision)
+        if known is None or known.weight != weight:
+            known = subject.live[revision] = Live(weight, t)
+        if taken and known.accepted is None:
+            known.accepted = t
+            subject.held.setdefault((revision, weight), t)
+    for revision in [r for r in subject.live if r not in weights]:
+        del subject.live[revision]
+    subject.weights = weights
+    if taken:
+        subject.taken = weights
