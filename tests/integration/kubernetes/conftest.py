@@ -1,0 +1,42 @@
+"""The operator on a real kube-apiserver with real controllers, without a kubelet and a Gateway.
+
+Needs SERINUS_TEST_KUBECONFIG: an admin kubeconfig of a cluster for tests. Node and Gateway are stood in
+for (``bench.operator.standins``); everything else is real: admission, defaulting, server-side apply,
+controllers, scheduler, garbage collection, and the operator's permissions.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
+
+from control_plane import World, a_world  # noqa: E402 - found by the line above
+
+KUBECONFIG = os.environ.get("SERINUS_TEST_KUBECONFIG")
+_CLUSTER_FIXTURES = {"world", "kube"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What uses the cluster is marked so, and skipped where there is none."""
+    for item in items:
+        if Path(__file__).parent not in item.path.parents:
+            continue
+        if _CLUSTER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kubernetes)
+            if not KUBECONFIG:
+                reason = "no real Kubernetes: set SERINUS_TEST_KUBECONFIG"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with a_world(Path(KUBECONFIG or ""), tmp_path) as made:
+        yield made
+    if made.log.exists():
+        sys.stdout.write(made.log.read_text())  # shown when the test has failed
