@@ -177,22 +177,18 @@ def test_a_breached_slot_restarts_the_hold() -> None:
 def test_a_healthy_slot_resets_consecutive_breaches_but_twice_the_threshold_in_a_step_is_too_many() -> (
     None
 ):
-    world = World().serving()
+    steps = [{"weight": 10, "hold": "1h"}]
+    world = World(spec={**SPEC, "rollout": {"steps": steps}}).serving()
     world.model("2")
-    while world.status.failed is None:
-        world.behaviour["2"] = Behaviour(errors=0.08)
-        world.run(
-            lambda w: (
-                w.status.failed is not None
-                or w.status.rollout.breaches == 2
-                or w.status.rollout.breach
-            )
-        )
-        if world.status.failed or world.status.rollout.breach:
-            break
+    for _ in range(3):
+        assert world.status.rollout is None or world.status.rollout.breach is None
+        # Few enough bad requests between many good ones: the sequential test of the step is not certain.
         world.behaviour["2"] = Behaviour()
-        world.run(lambda w: w.status.rollout.breaches == 0)
+        world.run(lambda w: w.status.rollout is not None and w.status.rollout.healthy_slots >= 4)
+        world.behaviour["2"] = Behaviour(errors=0.05)
+        world.run(lambda w: w.status.rollout.breaches == 2)
     world.run(ended)
+    assert world.status.failed is not None
     assert world.story().count("SlotBreached") == 6
 
 

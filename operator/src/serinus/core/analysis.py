@@ -147,7 +147,11 @@ def _weigh_up(
     judged = spec.metrics if full or guard else tuple(metric for metric, _ in alarms)
     readings = tuple(read(metric, slot, booked.of(metric)) for metric in judged)
     if guard or certain:
-        message = f"{lately.errors} of {lately.requests} requests failed" if guard else certain
+        message = certain
+        if guard:
+            message = f"{lately.errors} of {lately.requests} requests failed"
+        elif full and fold(readings) is Verdict.BREACH:
+            message = sentence(readings)  # says the same of the slot, with stable's numbers
         verdict = told.slot(Verdict.BREACH, message, metrics=readings, **numbers)
         return Judgement(verdict, closes=True, guard=guard, sequential=certain, booked=booked)
     if not full:
