@@ -89,6 +89,15 @@ def test_manual_approval_waits_after_the_last_step() -> None:
     assert weights_of(world, "2") == [0, 10, 50, 100]
 
 
+def test_the_wait_for_approval_is_told_once_however_quiet_the_traffic_is() -> None:
+    world = at_ten_percent(World(spec={**World().spec, "rollout": rollout(approval="Manual")}))
+    world.run(lambda w: w.status.rollout is not None and "ApprovalRequired" in reasons(w))
+    world.rate = 3.0  # a slot stays open for several intervals
+    world.run_for(300)
+    assert world.story().count("ApprovalRequired") == 1
+    assert "Resumed" not in world.story()
+
+
 def test_a_canary_that_goes_bad_while_approval_is_awaited_is_taken_back() -> None:
     world = at_ten_percent(World(spec={**World().spec, "rollout": rollout(approval="Manual")}))
     world.run(lambda w: w.status.rollout is not None and "ApprovalRequired" in reasons(w))

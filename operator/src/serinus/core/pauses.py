@@ -65,7 +65,13 @@ def held_back(facts: Facts) -> tuple[str, str] | None:
 
 
 def step_done(facts: Facts) -> bool:
-    """The hold has passed, every boundary of it is judged, and the evidence says Healthy."""
+    """The hold is over, and the latest evidence says Healthy."""
+    rollout = facts.status.rollout
+    return rollout is not None and _hold_is_over(facts) and proven(rollout)
+
+
+def _hold_is_over(facts: Facts) -> bool:
+    """The hold has passed, every boundary of it is judged, and a slot of it was Healthy."""
     status, rollout = facts.status, facts.status.rollout
     if rollout is None or rollout.stage is not Stage.HOLDING or rollout.hold_started_at is None:
         return False
@@ -73,7 +79,7 @@ def step_done(facts: Facts) -> bool:
         end = rollout.hold_started_at + facts.spec.rollout.steps[rollout.step].hold
         if facts.now < end or not judged_until(facts.spec, status, end):
             return False
-    return rollout.healthy_slots >= 1 and proven(rollout)
+    return rollout.healthy_slots >= 1
 
 
 def proven(rollout: RolloutStatus) -> bool:
@@ -89,11 +95,11 @@ def cleared(rollout: RolloutStatus) -> bool:
 
 
 def needs_approval(facts: Facts) -> bool:
-    """The last step is done, and people have the last word."""
+    """The last step is over, and people have the last word; an open slot changes nothing in that."""
     rollout = facts.status.rollout
     if rollout is None or facts.spec.rollout.approval is not Approval.MANUAL:
         return False
-    return is_final(facts.spec, rollout.step + 1) and step_done(facts)
+    return is_final(facts.spec, rollout.step + 1) and _hold_is_over(facts)
 
 
 def starved_since(rollout: RolloutStatus) -> datetime | None:
