@@ -38,7 +38,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
 )  # fmt: skip
 NAMES = tuple(invariant.name for invariant in INVARIANTS)
 
-_PROCESS = {"start", "crash", "stop", "freeze", "thaw", "lease"}
+DISTURBING = ("start", "crash", "stop", "freeze", "thaw", "lease", "fault", "metrics")
 
 
 def check(events: Sequence[Event]) -> list[Violation]:
@@ -68,6 +68,14 @@ class Checker:
         self._disturbed = self._listening("disturbed")
         self._passed = self._listening("passed")
         self._ended = self._listening("ended")
+        self._follow: dict[str, Callable[[Event], None]] = {
+            "request": self._request,
+            "pass": self.world.begin,
+            "traffic": self._traffic,
+            "gone": self._gone,
+            "end": self._end,
+            **dict.fromkeys(DISTURBING, self._disturb),
+        }
 
     def _listening(self, name: str) -> list[Callable[..., Any]]:
         silent = getattr(Invariant, name)
@@ -86,33 +94,21 @@ class Checker:
             world.available.tick(t)
             for passed in self._passed:
                 passed(t)
-        if kind == "request":
-            self._request(event)
-        elif kind == "pass":
-            world.begin(event)
-        elif kind == "metrics":
-            world.answered(event)
-            self._tell(self._disturbed, event)
-        elif kind == "traffic":
-            subject = world.subjects.get(event["object"])
-            if subject is not None and subject.gone is None:
-                for served in self._served:
-                    served(event, subject)
-        elif kind == "gone":
-            self._gone(event)
-        elif kind in _PROCESS:
-            world.process(event)
-            self._tell(self._disturbed, event)
-        elif kind == "fault":
-            world.fault(event)
-            self._tell(self._disturbed, event)
-        elif kind == "end":
-            self._end(event)
+        follow = self._follow.get(kind)
+        if follow is not None:
+            follow(event)
 
-    @staticmethod
-    def _tell(listeners: list[Callable[..., Any]], event: Event) -> None:
-        for listener in listeners:
-            listener(event)
+    def _disturb(self, event: Event) -> None:
+        follow = {"metrics": self.world.answered, "fault": self.world.fault}
+        follow.get(event["kind"], self.world.process)(event)
+        for disturbed in self._disturbed:
+            disturbed(event)
+
+    def _traffic(self, event: Event) -> None:
+        subject = self.world.subjects.get(event["object"])
+        if subject is not None and subject.gone is None:
+            for served in self._served:
+                served(event, subject)
 
     def _request(self, event: Event) -> None:
         world, operator = self.world, event["actor"].startswith("operator")
@@ -124,7 +120,8 @@ class Checker:
                 world.read(event)
             return
         if operator:
-            self._tell(self._attempted, event)
+            for attempted in self._attempted:
+                attempted(event)
         if event["committed"]:
             self._commit(event, operator=operator)
 

@@ -138,6 +138,8 @@ class World:
         self.available = Availability(elects=elects)
         self.offsets: dict[str, float] = {}  # process -> its wall clock minus true time
         self.passes: dict[str, tuple[str, float, list[Event]]] = {}  # id -> object, begin, reads
+        self._departed: dict[str, Object] = {}  # by uid, as they were last
+        self._epochs: dict[str, int] = {}
         self.calm: float | None = None
         self._watch_fault = self._stale_read = -1e9
         self.slack = 0.0  # how far two clocks of the run were apart
@@ -145,6 +147,8 @@ class World:
     def process(self, event: Event) -> None:
         if event["kind"] == "start":
             self.skew(event["actor"], float(event.get("clock_offset") or 0.0))
+        elif event["kind"] == "lease":
+            self._epochs[event["actor"]] = int(event["epoch"])
         self.available.process(event)
 
     def skew(self, actor: str, offset: float) -> None:
@@ -210,19 +214,22 @@ class World:
     def commit(self, event: Event) -> Write:
         """A write that the store took: the model follows."""
         resource, namespace, name = event["resource"], event["namespace"], event["name"]
-        after = event["result"]
-        if isinstance(after, list):
-            after = after[0] if after else None
+        after: Object | None = event["result"]
         name = name or views.meta(after).get("name", "")
         where = (resource, namespace, name)
         before = self.objects.get(where)
+        uid = views.meta(after).get("uid")
+        if uid in self._departed:  # what went is told before the write that made it go
+            before = self._departed[uid]
+        if uid in self._departed or (event["verb"] == "delete" and not _held_back(after)):
+            after = None
         owner = self._subject_of(resource, namespace, name, before, after)
         about, began, reads = self.passes.get(event["pass"] or "", ("", event["t"], []))
         write = Write(
             t=event["t"],
             actor=event["actor"],
             operator=event["actor"].startswith("operator"),
-            epoch=int(event.get("epoch") or 0),
+            epoch=max(int(event.get("epoch") or 0), self._epochs.get(event["actor"], 0)),
             verb=event["verb"],
             resource=resource,
             sub=event.get("sub") or "",
@@ -239,7 +246,8 @@ class World:
         if resource in UNOWNED:
             return write
         if after is None:
-            self._remove(where, event["t"])
+            if views.meta(self.objects.get(where)).get("uid") == views.meta(before).get("uid"):
+                self._remove(where, event["t"])
             return write
         self.objects[where] = after
         if resource == MODEL_DEPLOYMENTS:
@@ -254,6 +262,7 @@ class World:
         item = self.objects.get(where)
         if item is None or views.meta(item).get("uid") != event["uid"]:
             return None
+        self._departed[event["uid"]] = item
         return self._remove(where, event["t"])
 
     def _remove(self, where: tuple[str, str, str], t: float) -> Subject | None:
@@ -306,6 +315,12 @@ class World:
             for answer in subject.pending.pop(write.actor, ()):
                 booked = subject.answers.setdefault(answer.revision, [])
                 booked.append(answer)
+
+
+def _held_back(item: Object | None) -> bool:
+    """Whether finalizers keep a deleted object in the store."""
+    meta = views.meta(item)
+    return "deletionTimestamp" in meta and bool(meta.get("finalizers"))
 
 
 def _follow_commands(subject: Subject, annotations: Mapping[str, str], t: float) -> None:
