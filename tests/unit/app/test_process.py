@@ -112,6 +112,7 @@ async def operator(api: ApiServer, tmp_path: Path) -> AsyncIterator[Operator]:
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
         "KUBECONFIG": str(tmp_path / "kubeconfig"),
+        "SERINUS_LEADER_ELECTION": "false",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "serinus.app", env=environment, stderr=asyncio.subprocess.PIPE

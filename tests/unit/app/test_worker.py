@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,17 +12,18 @@ import structlog
 from structlog.testing import capture_logs
 
 from serinus.app.telemetry import Telemetry
-from serinus.app.worker import POISON, REFUSED_RETRY, Worker, resync
+from serinus.app.worker import CONFLICTS_AT_ONCE, REFUSED_RETRY, Worker
 from serinus.app.workqueue import WorkQueue
 from serinus.core.observed import Defaults, NoData, Reading, ResolveFailed
+from serinus.kube.fence import Deposed
 from serinus.ports import (
     Conflict,
     Forbidden,
     Invalid,
     NotFound,
     SeriesQuery,
+    Stale,
     TooManyRequests,
-    Unreachable,
 )
 from serinus.reconcile.deps import Deps, Key
 
@@ -36,6 +36,11 @@ class Queue(WorkQueue[Key]):
     def __init__(self) -> None:
         super().__init__()
         self.delays: list[float] = []
+        self.finished = asyncio.Event()
+
+    def done(self, key: Key) -> None:
+        super().done(key)
+        self.finished.set()
 
     def add(self, key: Key, after: float = 0.0) -> None:
         self.delays.append(after)
@@ -138,11 +143,36 @@ async def test_a_refusal_that_is_over_is_taken_back_and_the_next_one_told(
     assert queue.delays == [0, 0, 0]
 
 
-async def test_conflicts_back_off(api, queue, worker) -> None:
+async def test_some_conflicts_in_a_row_are_retried_at_once_and_then_they_back_off(
+    api, queue, worker
+) -> None:
     api.error = Conflict(409, "Conflict", "changed")
-    for _ in range(4):
+    for _ in range(CONFLICTS_AT_ONCE + 4):
         await worker._once(KEY)
-    assert queue.delays == [0.5, 1, 2, 4]
+    assert queue.delays == [0, 0, 0, 0.5, 1, 2, 4]
+    api.error = None
+    await worker._once(KEY)
+    api.error = Conflict(409, "Conflict", "changed")
+    await worker._once(KEY)
+    assert queue.delays[7:] == [0]
+
+
+async def test_a_view_older_than_our_write_is_looked_at_again_shortly_without_a_decision(
+    api, queue, worker, telemetry
+) -> None:
+    api.error = Stale(0, "Stale", "as of 3, and we have written 5")
+    with capture_logs():
+        assert await worker._once(KEY) == "stale"
+    assert queue.delays == [0.5]
+    assert sample(telemetry, "retries_total", reason="stale") == 1
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+async def test_a_deposed_leaders_worker_ends_and_counts_no_crash(api, worker, grouped) -> None:
+    deposed = Deposed("the Lease was not renewed in time")
+    api.error = ExceptionGroup("writes", [deposed]) if grouped else deposed
+    with pytest.raises((Deposed, ExceptionGroup)):
+        await worker._once(KEY)
 
 
 @pytest.mark.parametrize(("told", "waited"), [(0.0, 1.0), (0.2, 1.0), (7.0, 7.0)])
@@ -162,72 +192,18 @@ async def test_a_reconcile_that_takes_too_long_is_given_up_and_told(api, queue, 
     assert [line["event"] for line in logs] == ["the reconcile took too long and was given up"] * 2
 
 
-async def test_an_object_that_always_crashes_is_told_once_and_counted(
-    api, queue, worker, telemetry
-) -> None:
-    api.error = RuntimeError("a bug")
-    with capture_logs() as logs:
-        for _ in range(POISON + 2):
-            await worker._once(KEY)
-        api.error = Unreachable(0, "Unreachable", "away")
-        await worker._once(KEY)
-    told = [line for line in logs if line["event"].startswith("every reconcile of this object")]
-    assert [line["object"] for line in told] == ["ml/churn"]
-    assert poisoned(telemetry) == 1
-    api.error = None
-    await worker._once(KEY)
-    assert poisoned(telemetry) == 0
+async def test_how_every_reconcile_ended_is_counted(api, worker, queue, telemetry) -> None:
+    queue.add(KEY)
+    task = asyncio.create_task(worker.run())
+    await asyncio.wait_for(queue.finished.wait(), 5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert sample(telemetry, "reconciles_total", result="gone") == 1
+    assert sample(telemetry, "reconcile_seconds_count") == 1
 
 
-async def test_fewer_crashes_poison_nothing(api, worker, telemetry) -> None:
-    for error in itertools.chain([RuntimeError("a bug")] * (POISON - 1), [None, RuntimeError()]):
-        api.error = error
-        with capture_logs():
-            await worker._once(KEY)
-    assert poisoned(telemetry) == 0
-
-
-def poisoned(telemetry: Telemetry) -> float | None:
-    return telemetry.registry.get_sample_value("serinus_operator_poison_objects")
-
-
-async def run_resync(api: Api, deps: Deps, queue: Queue, telemetry: Telemetry, reads: int) -> list:
-    with capture_logs() as logs:
-        task = asyncio.create_task(resync(queue, deps, (), telemetry))
-        while api.reads < reads:
-            api.read.clear()
-            await asyncio.wait_for(api.read.wait(), 5)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    return logs
-
-
-async def test_a_missing_crd_is_told_once_and_is_no_reason_for_a_restart(api, deps, queue) -> None:
-    now = itertools.count()
-    telemetry = Telemetry(clock=lambda: float(next(now)))
-    api.error = NotFound(404, "NotFound", "no such kind")
-    logs = await run_resync(api, deps, queue, telemetry, reads=4)
-    assert [line["event"] for line in logs] == [
-        "the resync finds no CRD modeldeployments.serinus.dev"
-    ]
-    assert telemetry.trouble(limit=3) == ""
-
-
-async def test_the_resync_brings_every_object(api, deps, queue, telemetry) -> None:
-    api.objects = [{"metadata": {"namespace": "ml", "name": "churn"}}]
-    await run_resync(api, deps, queue, telemetry, reads=2)
-    assert await queue.take() == KEY
-
-
-def test_no_resync_since_the_start_is_trouble_too() -> None:
-    now = 0.0
-    telemetry = Telemetry(clock=lambda: now)
-    now = 100.0
-    assert telemetry.trouble(limit=150) == ""
-    now = 151.0
-    assert telemetry.trouble(limit=150) == "no resync went through for 151 s"
-    telemetry.resynced()
-    assert telemetry.trouble(limit=150) == ""
+def sample(telemetry: Telemetry, name: str, **labels: str) -> float | None:
+    return telemetry.registry.get_sample_value(f"serinus_operator_{name}", labels)
 
 
 async def test_a_worker_that_is_stuck_in_a_reconcile_is_trouble(api, queue, deps) -> None:
@@ -239,9 +215,10 @@ async def test_a_worker_that_is_stuck_in_a_reconcile_is_trouble(api, queue, deps
     task = asyncio.create_task(worker.run())
     await asyncio.wait_for(api.read.wait(), 5)
     now = 110.0
-    assert telemetry.trouble(limit=1000) == ""
+    telemetry.lagged(0)
+    assert telemetry.health.trouble(limit=1000) == ""
     now = 121.0
-    assert telemetry.trouble(limit=1000) == "a worker has been in one reconcile for 121 s"
+    assert telemetry.health.trouble(limit=1000) == "a worker has been in one reconcile for 121 s"
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert telemetry.trouble(limit=1000) == ""
+    assert telemetry.health.trouble(limit=1000) == ""

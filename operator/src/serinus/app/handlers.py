@@ -6,13 +6,16 @@ the resync makes a lost event cost at most one interval.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import kopf
 
 from serinus.api import names
+from serinus.app.resync import key_of
 from serinus.app.settings import Settings
 from serinus.app.workqueue import WorkQueue
+from serinus.ports import Manifest
 from serinus.reconcile.deps import Key
 
 OWNED = (
@@ -23,8 +26,38 @@ OWNED = (
 )
 
 
-def make_registry(queue: WorkQueue[Key], settings: Settings) -> kopf.OperatorRegistry:
-    """Handlers that turn watch events into keys."""
+class Index(Protocol):
+    """Wants to know every ModelDeployment that there is, as it was last seen."""
+
+    def replace(self, objects: Sequence[Manifest]) -> None:
+        """These are all."""
+
+    def put(self, obj: Manifest) -> None:
+        """This one is new, or has changed."""
+
+    def drop(self, key: Key) -> None:
+        """This one is gone."""
+
+
+class NoIndex:
+    """Nobody wants to know."""
+
+    def replace(self, objects: Sequence[Manifest]) -> None:
+        pass
+
+    def put(self, obj: Manifest) -> None:
+        pass
+
+    def drop(self, key: Key) -> None:
+        pass
+
+
+def make_registry(queue: WorkQueue[Key], settings: Settings, index: Index) -> kopf.OperatorRegistry:
+    """Handlers that turn watch events into keys.
+
+    What a watch lists when it begins wakes nobody: there may be thousands, and the resync brings those
+    for which something is to be done.
+    """
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -33,12 +66,19 @@ def make_registry(queue: WorkQueue[Key], settings: Settings) -> kopf.OperatorReg
             return kopf.login_with_kubeconfig(**kwargs)
         return kopf.login_with_service_account(**kwargs)
 
-    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)  # type: ignore[arg-type]
-    async def changed(name: str, namespace: str, **_: Any) -> None:
-        queue.add(Key(namespace, name))
+    @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
+    async def changed(event: kopf.RawEvent, **_: Any) -> None:
+        found: Manifest = event["object"]
+        if event["type"] == "DELETED":
+            index.drop(key_of(found))
+        else:
+            index.put(found)
+        if event["type"] is not None:
+            queue.add(key_of(found))
 
-    async def owned_changed(meta: Any, namespace: str, **_: Any) -> None:
-        queue.add(Key(namespace, meta["labels"][names.LABEL_NAME]))
+    async def owned_changed(event: kopf.RawEvent, meta: Any, namespace: str, **_: Any) -> None:
+        if event["type"] is not None:
+            queue.add(Key(namespace, meta["labels"][names.LABEL_NAME]))
 
     ours = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_NAME: kopf.PRESENT}
     for group, plural in OWNED:

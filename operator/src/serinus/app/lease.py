@@ -17,6 +17,7 @@ import structlog
 
 from serinus.ports import ApiError, Clock, Conflict, Forbidden, KubeApi, Manifest, NotFound, Ref
 from serinus.reconcile import kinds
+from serinus.reconcile.rules import lease_name
 
 log = structlog.get_logger("serinus")
 
@@ -59,7 +60,7 @@ class Lease:
         self._seen: Mapping[str, Any] = {}  # another holder's record, and since when it is the same
         self._seen_at = 0.0
         self._tried: float | None = None
-        self._trouble = ""
+        self._trouble = "the Lease was not looked at yet"
 
     @property
     def epoch(self) -> int:
@@ -251,7 +252,7 @@ class Lease:
 
 def lease_ref(namespace: str, instance: str) -> Ref:
     """The Lease of one installation; two with different instance names never meet."""
-    return Ref(kinds.LEASE, namespace, f"{instance}-leader")
+    return Ref(kinds.LEASE, namespace, lease_name(instance))
 
 
 def _now() -> float:

@@ -7,37 +7,47 @@ fresh one, which goes on from the status.
 from __future__ import annotations
 
 import asyncio
+import secrets
+import signal
+import socket
 import sys
+from collections.abc import Coroutine, Iterator
 from datetime import UTC, datetime
+from typing import Any, NoReturn
 
 import httpx2
 import kopf
 import structlog
-from aiohttp import web
-from prometheus_client import generate_latest
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
 from serinus import __version__
-from serinus.app.handlers import make_registry, make_settings
+from serinus.app.handlers import Index, NoIndex, make_registry, make_settings
+from serinus.app.lease import Lease, LeaseLost, lease_ref
+from serinus.app.logs import configure_logging
+from serinus.app.probes import serve_probes, watch_lag
 from serinus.app.resolver import BackgroundRegistry
+from serinus.app.resync import resync
 from serinus.app.settings import Settings, usage
 from serinus.app.startup import kinds_are_served, stop_on_signals
-from serinus.app.telemetry import Telemetry, configure_logging
-from serinus.app.worker import Worker, resync
+from serinus.app.telemetry import Telemetry
+from serinus.app.worker import Worker
 from serinus.app.workqueue import WorkQueue
 from serinus.core.observed import Defaults
 from serinus.kube.client import KubeClient, connect
+from serinus.kube.fence import Deposed, FencedKube
+from serinus.kube.metered import MeteredKube
 from serinus.metrics.prometheus import PrometheusSource
 from serinus.metrics.scrape import ScrapeSource
 from serinus.ports import ApiError, KubeApi, MetricSource, Registry
-from serinus.reconcile.deps import Deps, Key
+from serinus.reconcile.deps import Deps, Key, no_lease
+from serinus.reconcile.gate import Gate
 from serinus.registry.mlflow import MlflowRegistry
 
 log = structlog.get_logger("serinus")
 
 METRICS_TIMEOUT = 5.0
 REGISTRY_TIMEOUT = 10.0
+LAST_SECONDS = 3  # after the lead is lost
 
 
 class SystemClock:
@@ -62,7 +72,11 @@ def make_registry_client(settings: Settings, http: httpx2.AsyncClient) -> Mlflow
 
 
 def make_deps(
-    settings: Settings, kube: KubeApi, metrics_http: httpx2.AsyncClient, registry: Registry
+    settings: Settings,
+    kube: KubeApi,
+    metrics_http: httpx2.AsyncClient,
+    registry: Registry,
+    lease: Lease | None = None,
 ) -> Deps:
     """The ports as the settings choose them."""
     source: MetricSource
@@ -82,6 +96,7 @@ def make_deps(
             resync=settings.resync_interval,
         ),
         tracking_uri=settings.mlflow_tracking_uri_for_pods or settings.mlflow_tracking_uri or "",
+        epoch=(lambda: lease.epoch) if lease is not None else no_lease,
     )
 
 
@@ -90,33 +105,98 @@ async def run(settings: Settings) -> None:
 
     Raises:
         ApiError: no credentials, or the API server cannot be reached at the start.
+        ExceptionGroup: what ended a part of it, and so the whole.
     """
     telemetry = Telemetry()
     stop = asyncio.Event()
     stop_on_signals(stop)
-    kube = await connect(settings.kubeconfig)
+    client = await connect(settings.kubeconfig)
+    kube = MeteredKube(client, telemetry.request)
+    lease = _make_lease(settings, kube)
+    telemetry.watch_lease(lease)
     async with (
         httpx2.AsyncClient(timeout=METRICS_TIMEOUT) as metrics_http,
         httpx2.AsyncClient(timeout=REGISTRY_TIMEOUT) as http,
     ):
         registry = BackgroundRegistry(make_registry_client(settings, http))
-        deps = make_deps(settings, kube, metrics_http, registry)
-        queue: WorkQueue[Key] = WorkQueue()
-        worker = Worker(queue, deps, telemetry)
+        writer = FencedKube(kube, lease.fresh) if lease is not None else kube
+        deps = make_deps(settings, Gate(writer), metrics_http, registry, lease)
+        work = _work(settings, deps, client, telemetry, stop, lease)
         try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(settings.workers):
-                    group.create_task(worker.run())
-                group.create_task(resync(queue, deps, settings.namespace_list, telemetry))
-                if settings.probe_port:
-                    group.create_task(serve_probes(settings, telemetry))
-                group.create_task(_watch(queue, settings, kube, stop))
-                log.info("the operator runs", version=__version__, metrics=_source(settings))
-        except* _Stopped:
-            log.info("the operator stops")
+            await _supervise(settings, telemetry, stop, lease, work)
+            if lease is not None:
+                await lease.release()  # every writer has ended
         finally:
             await registry.close()
-            await kube.close()
+            await client.close()
+
+
+def _make_lease(settings: Settings, kube: KubeApi) -> Lease | None:
+    if not settings.leader_election:
+        return None
+    identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"  # a restart is another candidate
+    ref = lease_ref(settings.lease_place(), settings.instance)
+    return Lease(kube, ref, identity, SystemClock(), settings.lease_times)
+
+
+async def _supervise(
+    settings: Settings,
+    telemetry: Telemetry,
+    stop: asyncio.Event,
+    lease: Lease | None,
+    work: Coroutine[Any, Any, None],
+) -> None:
+    """Everything under one TaskGroup: when a part fails, the rest is cancelled and the failure raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(watch_lag(telemetry))
+            if settings.probe_port:
+                group.create_task(serve_probes(settings, telemetry, lease))
+            group.create_task(_until(stop))
+            group.create_task(work)
+    except* _Stopped:
+        log.info("the operator stops")
+
+
+async def _until(stop: asyncio.Event) -> NoReturn:
+    await stop.wait()
+    raise _Stopped
+
+
+async def _work(
+    settings: Settings,
+    deps: Deps,
+    client: KubeClient,
+    telemetry: Telemetry,
+    stop: asyncio.Event,
+    lease: Lease | None,
+) -> None:
+    """What only one operator does at a time: waits for its turn, then watches and reconciles."""
+    if lease is not None:
+        log.info("waiting for the Lease", lease=f"{settings.lease_place()}/{settings.instance}")
+        await lease.acquire()
+    telemetry.health.begun()
+    queue: WorkQueue[Key] = WorkQueue()
+    telemetry.watch_queue(queue)
+    worker, index = Worker(queue, deps, telemetry), NoIndex()
+    namespaces = settings.namespace_list
+    async with asyncio.TaskGroup() as group:
+        if lease is not None:
+            group.create_task(_or_die(lease.hold()))
+        for _ in range(settings.workers):
+            group.create_task(_or_die(worker.run()))
+        group.create_task(resync(queue, deps, namespaces, telemetry, index.replace))
+        group.create_task(_watch(queue, settings, index, client, stop))
+        log.info("the operator runs", version=__version__, metrics=_source(settings))
+
+
+async def _or_die(part: Coroutine[Any, Any, Any]) -> None:
+    """When the lead is lost the process ends, even if another part does not let itself be cancelled."""
+    try:
+        await part
+    except (LeaseLost, Deposed):
+        signal.alarm(LAST_SECONDS)
+        raise
 
 
 def _source(settings: Settings) -> str:
@@ -124,14 +204,20 @@ def _source(settings: Settings) -> str:
 
 
 async def _watch(
-    queue: WorkQueue[Key], settings: Settings, kube: KubeClient, stop: asyncio.Event
+    queue: WorkQueue[Key],
+    settings: Settings,
+    index: Index,
+    client: KubeClient,
+    stop: asyncio.Event,
 ) -> None:
-    if await kinds_are_served(kube, settings.namespace_list, stop):
-        await _run_kopf(queue, settings, stop)
+    if await kinds_are_served(client, settings.namespace_list, stop):
+        await _run_kopf(queue, settings, index, stop)
     raise _Stopped
 
 
-async def _run_kopf(queue: WorkQueue[Key], settings: Settings, stop: asyncio.Event) -> None:
+async def _run_kopf(
+    queue: WorkQueue[Key], settings: Settings, index: Index, stop: asyncio.Event
+) -> None:
     """Runs the watches until ``stop``.
 
     Its own way to stop would first wait five seconds for every task of the process that it does not
@@ -141,7 +227,7 @@ async def _run_kopf(queue: WorkQueue[Key], settings: Settings, stop: asyncio.Eve
     stopping = asyncio.create_task(stop.wait())
     others = asyncio.all_tasks()  # with ``stopping``: kopf ends what is not among them
     tasks = await kopf.spawn_tasks(
-        registry=make_registry(queue, settings),
+        registry=make_registry(queue, settings, index),
         settings=make_settings(),
         standalone=True,
         clusterwide=not namespaces,
@@ -157,29 +243,6 @@ async def _run_kopf(queue: WorkQueue[Key], settings: Settings, stop: asyncio.Eve
         await asyncio.wait({running, stopping})
     if not running.cancelled():
         running.result()  # raises what ended it
-
-
-async def serve_probes(settings: Settings, telemetry: Telemetry) -> None:
-    """``/healthz`` says that the loop makes progress; ``/metrics`` tells the rest."""
-    limit = 4 * settings.resync_interval.total_seconds() + 30
-
-    async def healthz(_: web.Request) -> web.Response:
-        trouble = telemetry.trouble(limit)
-        return web.Response(status=503 if trouble else 200, text=f"{trouble or 'ok'}\n")
-
-    async def metrics(_: web.Request) -> web.Response:
-        body = generate_latest(telemetry.registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    app = web.Application()
-    app.add_routes([web.get("/healthz", healthz), web.get("/metrics", metrics)])
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.probe_host, settings.probe_port).start()
-        await asyncio.Event().wait()
-    finally:
-        await runner.cleanup()
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -206,7 +269,18 @@ def main(argv: list[str] | None = None) -> int:
         log.exception("the operator cannot start", error=str(e))
         return 1
     except ExceptionGroup as failures:
-        for failure in failures.exceptions:
-            log.exception("a part of the operator failed", exc_info=failure)
+        for failure in _flat(failures):
+            if isinstance(failure, LeaseLost | Deposed):
+                log.error("another operator may lead now: this one ends", error=str(failure))  # noqa: TRY400  no trace
+            else:
+                log.exception("a part of the operator failed", exc_info=failure)
         return 1
     return 0
+
+
+def _flat(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for failure in group.exceptions:
+        if isinstance(failure, BaseExceptionGroup):
+            yield from _flat(failure)
+        else:
+            yield failure

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from serinus import __version__
 from serinus.api import names
 from serinus.api.spec import GatewayRef
 from serinus.api.types import Duration
+from serinus.app.lease import LeaseTimes
+from serinus.reconcile.rules import INSTANCE, NAMESPACE
+
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 def _gateway(value: object) -> object:
@@ -72,8 +77,31 @@ class Settings(BaseSettings):
         description="true: file:/// URIs are resolved, so that whoever may write a resource has the "
         "operator read folders of its machine.",
     )
+    leader_election: bool = Field(
+        default=True,
+        description="false: no Lease is used, and never more than one operator may run.",
+    )
+    instance: str = Field(
+        default=INSTANCE,
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,38}[a-z0-9])?$",
+        description="Name of this installation; the Lease is <instance>-leader.",
+    )
+    lease_namespace: str | None = Field(
+        default=None,
+        description=f"Namespace of the Lease. Default: the pod's own, elsewhere {NAMESPACE}.",
+    )
+    lease_duration: Duration = Field(
+        default=timedelta(seconds=15), description="After so long another operator takes over."
+    )
+    lease_renew_deadline: Duration = Field(
+        default=timedelta(seconds=10),
+        description="A leader that cannot renew the Lease for so long ends itself.",
+    )
+    lease_retry: Duration = Field(
+        default=timedelta(seconds=2), description="The Lease is renewed, or tried for, this often."
+    )
     probe_port: int = Field(
-        default=0, ge=0, le=65535, description="Port of /healthz and /metrics. 0: none."
+        default=0, ge=0, le=65535, description="Port of /healthz, /readyz and /metrics. 0: none."
     )
     probe_host: str = Field(default="0.0.0.0", description="Address of that port.")  # noqa: S104
     log_format: Literal["auto", "json", "console"] = Field(
@@ -87,6 +115,26 @@ class Settings(BaseSettings):
         if value is not None and not value.startswith(("http://", "https://")):
             raise ValueError(f"{value!r} does not begin with http:// or https://")
         return value
+
+    @model_validator(mode="after")
+    def _lease_times_fit(self) -> Self:
+        _ = self.lease_times
+        return self
+
+    @property
+    def lease_times(self) -> LeaseTimes:
+        """The Lease's times in seconds."""
+        times = (self.lease_duration, self.lease_renew_deadline, self.lease_retry)
+        return LeaseTimes(*(time.total_seconds() for time in times))
+
+    def lease_place(self, pod_namespace: Path = POD_NAMESPACE) -> str:
+        """The namespace of the Lease."""
+        if self.lease_namespace:
+            return self.lease_namespace
+        try:
+            return pod_namespace.read_text(encoding="utf-8").strip() or NAMESPACE
+        except OSError:
+            return NAMESPACE
 
     @property
     def namespace_list(self) -> tuple[str, ...]:

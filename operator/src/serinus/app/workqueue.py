@@ -57,6 +57,12 @@ class WorkQueue(Generic[K]):
         """Forgets the key's failures."""
         self._failures.pop(key, None)
 
+    def depth(self) -> tuple[int, float]:
+        """How many keys are due and wait for a worker, and for how many seconds the first of them has."""
+        now = asyncio.get_running_loop().time()
+        due = [at for at in self._due.values() if at <= now]
+        return len(due), now - min(due, default=now)
+
     async def take(self) -> K:
         """The next due key that no worker has; waits for one. Give it back with :meth:`done`."""
         loop = asyncio.get_running_loop()

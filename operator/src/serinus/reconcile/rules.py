@@ -14,6 +14,13 @@ from serinus.reconcile import kinds
 
 NAMESPACE = "serinus-system"
 ACCOUNT = "serinus"
+INSTANCE = "serinus"
+
+
+def lease_name(instance: str) -> str:
+    """The Lease of one installation."""
+    return f"{instance}-leader"
+
 
 _APPLIED = ("get", "list", "watch", "create", "patch")
 RULES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
@@ -45,8 +52,26 @@ def make_cluster_role() -> dict[str, Any]:
     }
 
 
+def make_lease_role() -> dict[str, Any]:
+    """The Role for leader election: in the operator's namespace, and one Lease by name.
+
+    Who may create cannot be bound to a name: the name is not known to RBAC then.
+    """
+    lease = {"apiGroups": [kinds.LEASE.group], "resources": [kinds.LEASE.plural]}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "Role",
+        "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
+        "rules": [
+            {**lease, "verbs": ["create"]},
+            {**lease, "resourceNames": [lease_name(INSTANCE)], "verbs": ["get", "patch"]},
+        ],
+    }
+
+
 def make_rbac() -> tuple[Mapping[str, Any], ...]:
-    """Namespace, ServiceAccount, ClusterRole and binding of the operator."""
+    """Namespace, ServiceAccount, roles and bindings of the operator."""
+    subjects = [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}]
     return (
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}},
         {
@@ -64,6 +89,18 @@ def make_rbac() -> tuple[Mapping[str, Any], ...]:
                 "kind": "ClusterRole",
                 "name": ACCOUNT,
             },
-            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE}],
+            "subjects": subjects,
+        },
+        make_lease_role(),
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": ACCOUNT, "namespace": NAMESPACE},
+            "roleRef": {
+                "apiGroup": "rbac.authorization.k8s.io",
+                "kind": "Role",
+                "name": ACCOUNT,
+            },
+            "subjects": subjects,
         },
     )

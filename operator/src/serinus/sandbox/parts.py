@@ -219,5 +219,5 @@ def _operator(settings: Settings, ports: Ports, layout: Layout) -> Part:
             mlflow_url=url(ports.mlflow, wanted=settings.with_mlflow),
             extra=settings.operator_env,
         ),
-        ready_url=f"http://127.0.0.1:{ports.operator}/healthz",
+        ready_url=f"http://127.0.0.1:{ports.operator}/readyz",
     )
