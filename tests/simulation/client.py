@@ -129,9 +129,10 @@ class Client:
         made: Manifest = await self._call("create", at, manifest)
         return made
 
-    async def delete(self, ref: Ref, uid: str) -> None:
+    async def delete(self, ref: Ref, uid: str, resource_version: str = "") -> None:
+        wanted = {"uid": uid, "resourceVersion": resource_version}
         try:
-            await self._call("delete", _address(ref), {"uid": uid})
+            await self._call("delete", _address(ref), {k: v for k, v in wanted.items() if v})
         except NotFound:
             return
 

@@ -16,13 +16,15 @@ from serinus.api import names
 from serinus.api.spec import GatewayRef
 from serinus.app.lease import Lease, lease_ref
 from serinus.app.resolver import BackgroundRegistry
+from serinus.app.resync import resync
 from serinus.app.telemetry import Telemetry
-from serinus.app.worker import Worker, resync
+from serinus.app.worker import Worker
 from serinus.app.workqueue import WorkQueue
 from serinus.core.observed import Defaults
 from serinus.kube.fence import FencedKube
 from serinus.ports import KubeApi
 from serinus.reconcile.deps import Deps, Key
+from serinus.reconcile.gate import Gate
 
 from .client import PASS, Client
 from .loop import OUTSIDE, Process
@@ -104,7 +106,8 @@ class Host:
 
     @property
     def alive(self) -> bool:
-        return not self.process.dead
+        """Running, and not on its way out."""
+        return not self.process.dead and self.restarts
 
     @property
     def epoch(self) -> int:
@@ -119,7 +122,7 @@ class Host:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         """A part of the process has ended, so the process does."""
-        if not self.alive or task.cancelled():
+        if not self.alive or task.cancelled() or not self.restarts:
             return
         error = task.exception()
         if error is not None:
@@ -139,7 +142,7 @@ class Host:
             kube = FencedKube(client, lease.fresh)
             self._spawn(lease.hold())
         deps = Deps(
-            kube=kube,
+            kube=Gate(kube),
             metrics=Source(world, self),
             registry=BackgroundRegistry(world.registry),
             clock=self.clock,
@@ -151,7 +154,7 @@ class Host:
             tracking_uri="",
             epoch=lambda: self.epoch,
         )
-        telemetry = Telemetry(world.loop.time)
+        telemetry = Telemetry()
         self.queue = Queue(self)
         self.leading = True
         worker = Worker(self.queue, deps, telemetry)
@@ -189,7 +192,11 @@ class Host:
         self.process.dead = True
         self.world.log("crash", actor=self.name, point=point)
         if self.restarts:
-            self.world.loop.outside(self.world.pace.restart, start, self.world, self.setup)
+            self.world.loop.outside(self.world.pace.restart, self._again)
+
+    def _again(self) -> None:
+        if self.restarts:
+            Host(self.world, self.world.setup)
 
     def stop(self) -> None:
         """A clean end: the workers stop, then the Lease is given back. Nothing starts it again."""
@@ -200,7 +207,10 @@ class Host:
         self.leading = False
         if self.lease is not None:
             self._spawn(self.lease.release())
-            self.lease = None
+        self.world.loop.outside(5.0, self._end)
+
+    def _end(self) -> None:
+        self.process.dead = True
 
     def freeze(self) -> None:
         """Gets no time until :meth:`thaw`: a paused machine, a very long stop of the world."""
@@ -213,7 +223,3 @@ class Host:
             self.world.log("thaw", actor=self.name)
             self.world.loop.thaw(self.process)
 
-
-def start(world: World, setup: Setup) -> Host:
-    """A new process."""
-    return Host(world, setup)

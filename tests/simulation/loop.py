@@ -10,6 +10,7 @@ callbacks wait) or dead (they never run): so a crash is a crash, without ``final
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import heapq
 from asyncio.base_events import BaseEventLoop
@@ -48,6 +49,7 @@ class VirtualLoop(BaseEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         self._count = 0
         self.failures: list[str] = []
+        self._tasks: list[asyncio.Task[Any]] = []  # all, so that none is finalized within the run
         self.set_exception_handler(self._failed)
 
     def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -105,10 +107,23 @@ class VirtualLoop(BaseEventLoop):
                     continue
             handle._run()
 
+    def create_task(self, coro: Any, **rest: Any) -> asyncio.Task[Any]:
+        task = super().create_task(coro, **rest)
+        self._tasks.append(task)
+        return task
+
     def discard(self) -> None:
         """Forgets every task where it stands, and closes."""
-        for task in asyncio.all_tasks(self):
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+        asyncio.events._set_running_loop(self)  # what is closed may still ask for the time
+        for task in self._tasks:
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(BaseException):  # what the dead say is not heard
+                    task.get_coro().close()  # type: ignore[union-attr]
+            elif not task.cancelled():
+                task.exception()  # has been seen
+        asyncio.events._set_running_loop(None)
+        self._tasks.clear()
         self._timers.clear()
         self.close()
 

@@ -41,6 +41,7 @@ class Prometheus:
     def __init__(self, world: World) -> None:
         self._world = world
         self._pods: dict[str, _Pod] = {}
+        self.away_until = 0.0
         world.loop.outside(world.pace.scrape, self._scrape)
 
     def _scrape(self) -> None:
@@ -89,6 +90,14 @@ class Prometheus:
         return tuple(out), points
 
 
+class Scrapes:
+    """The pods' own metrics, which may be out of reach."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.away_until = 0.0
+
+
 def _series(uid: str, times: list[Any], samples: list[tuple[int, int, int]]) -> list[Series]:
     def one(name: str, labels: dict[str, str], values: list[int]) -> Series:
         points = tuple(zip(times, map(float, values), strict=True))
@@ -115,6 +124,8 @@ class Source:
     async def read(self, query: SeriesQuery) -> Reading:
         world = self._world
         fault = world.faults.on_read(query)
+        if not fault and world.now < world.prometheus.away_until:
+            fault = "failed"
         if fault:
             world.fault(f"metrics {fault}", actor=self._host.name, revision=query.revision)
         if fault == "timeout":

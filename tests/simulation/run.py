@@ -14,8 +14,9 @@ import structlog
 
 from serinus.api import names
 
+from .checker import check
 from .faults import Faults
-from .host import OPERATORS, Setup, start
+from .host import OPERATORS, Host, Setup
 from .loop import OUTSIDE, Stalled, VirtualLoop
 from .world import NAMESPACE, GaveUp, Pace, World, version_of
 
@@ -77,7 +78,7 @@ def line(event: Mapping[str, Any]) -> str:
 
 
 def run(scenario: Scenario, seed: int, faults: Faults | None = None) -> Result:
-    """Runs to the end and checks how it ended; the log's invariants are the checker's."""
+    """Runs to the end, and checks how it ended and what the log says."""
     gc_was_on = gc.isenabled()
     gc.disable()  # finalizers of dead processes run between runs, not within them
     loop = VirtualLoop()
@@ -85,17 +86,19 @@ def run(scenario: Scenario, seed: int, faults: Faults | None = None) -> Result:
     world.store.namespaces[OPERATORS] = "Active"
     story = _Story(world, scenario)
     bugs: list[str] = []
-    try:
-        with _captured(bugs):
+    with _captured(bugs):
+        try:
             loop.run_until_complete(loop.create_task(story.tell(), context=OUTSIDE.copy()))
-    except Stalled:
-        story.troubles.append(Trouble("L1", loop.time(), "nothing was left to run"))
-    finally:
-        loop.discard()
-        if gc_was_on:
-            gc.enable()
-    troubles = story.troubles
-    troubles += [Trouble("crash", loop.time(), text) for text in (*bugs, *loop.failures)]
+        except Stalled:
+            story.troubles.append(Trouble("L1", loop.time(), "nothing was left to run"))
+        finally:
+            seen = len(bugs)
+            loop.discard()
+            if gc_was_on:
+                gc.enable()
+    troubles = [Trouble(*seen) for seen in world.violations] + story.troubles
+    troubles += [Trouble(v.invariant, v.t, f"{v.object}: {v.message}") for v in check(world.events)]
+    troubles += [Trouble("crash", loop.time(), text) for text in (*bugs[:seen], *loop.failures)]
     return Result(
         scenario.name, seed, world.events, troubles, world.counted, world.calls,
         story.facts, loop.time(),
@@ -114,8 +117,9 @@ class _Story:
     async def tell(self) -> None:
         world, scenario = self.world, self.scenario
         world.faults.begin(world)
+        world.setup = scenario.setup
         for _ in range(scenario.setup.replicas):
-            start(world, scenario.setup)
+            Host(world, scenario.setup)
         try:
             await scenario.script(world)
             await world.until(lambda: world.now >= world.faults.calm_at, 1e9, "calm")

@@ -123,13 +123,15 @@ class Store:
             fields = _content(patch)
         return self._update(at, live, merge(live, fields))
 
-    def delete(self, at: Address, uid: str = "") -> Object:
-        """Removes an object, or marks it where finalizers hold it back."""
+    def delete(self, at: Address, wanted: Object) -> Object:
+        """Removes an object, or marks it where finalizers hold it back.
+
+        ``wanted``: preconditions uid and resourceVersion.
+        """
         live = self.get(at)
         if live is None:
             raise NotFound(404, "NotFound", f"{at.plural} {at.name} not found")
-        if uid and live["metadata"]["uid"] != uid:
-            raise Conflict(409, "Conflict", f"uid of {at.name} is not {uid}")
+        self._precondition(at, {"metadata": wanted}, live)
         if live["metadata"].get("finalizers"):
             if "deletionTimestamp" in live["metadata"]:
                 return live

@@ -15,16 +15,16 @@ from serinus.ports import ApiError, NotFound
 
 from .client import READS, Call
 from .collector import Collector
+from .host import Host, Setup
 from .controllers import Deployments, Endpoints, Gateway
 from .loop import OUTSIDE, VirtualLoop
-from .metrics import Prometheus
+from .metrics import Prometheus, Scrapes
 from .registry import ModelRegistry
 from .store import Address, Object, Store
 from .traffic import Traffic
 
 if TYPE_CHECKING:
     from .faults import Faults
-    from .host import Host
 
 NAMESPACE = "ml"
 POLL = 0.25
@@ -76,12 +76,13 @@ class World:
     rng: random.Random = field(init=False)
     events: list[dict[str, Any]] = field(default_factory=list)
     counted: Counter[str] = field(default_factory=Counter)
+    setup: Setup = field(default_factory=Setup)  # of the operator processes that are started next
     calls: int = 0
     passes: int = 0
     hosts: list[Host] = field(default_factory=list)
     truths: dict[str, Truth] = field(default_factory=dict)
+    violations: list[tuple[str, float, str]] = field(default_factory=list)
     last_write: float = 0.0  # when an operator last tried to write
-    troubles: list[str] = field(default_factory=list)  # errors that an operator logged as bugs
     store: Store = field(init=False)
     registry: ModelRegistry = field(init=False)
     deployments: Deployments = field(init=False)
@@ -89,6 +90,7 @@ class World:
     gateway: Gateway = field(init=False)
     traffic: Traffic = field(init=False)
     prometheus: Prometheus = field(init=False)
+    scrapes: Scrapes = field(init=False)
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)  # noqa: S311
@@ -101,6 +103,7 @@ class World:
         Collector(self)
         self.traffic = Traffic(self)
         self.prometheus = Prometheus(self)
+        self.scrapes = Scrapes(self)
         self.store.watch(self._watched)
 
     @property
@@ -119,13 +122,17 @@ class World:
     def log(self, kind: str, **fields: Any) -> None:
         self.events.append({"t": round(self.loop.time(), 6), "kind": kind, **fields})
 
+    def violation(self, invariant: str, message: str) -> None:
+        """A scenario has seen what must not be."""
+        self.violations.append((invariant, self.now, message))
+
     def fault(self, what: str, **fields: Any) -> None:
         """Counts and logs one injected fault."""
         self.counted[what] += 1
         self.log("fault", what=what, **fields)
 
     def log_request(self, call: Call, code: int, result: Any, *, committed: bool) -> None:
-        if call.verb not in READS:
+        if call.verb not in READS and call.at.plural != "leases":
             self.last_write = self.loop.time()
         self._request(
             call.host.name, call.host.epoch, call.number, call.verb, call.at, call.sub, call.body,
@@ -186,7 +193,7 @@ class World:
             case "patch":
                 return self.store.merge(at, body, sub)
             case "delete":
-                return self.store.delete(at, (body or {}).get("uid", ""))
+                return self.store.delete(at, body or {})
         raise ValueError(verb)
 
     def _watched(self, event: str, at: Address, item: Object) -> None:
@@ -257,6 +264,10 @@ class World:
     def cr(self, name: str = "churn") -> Object | None:
         return self.store.get(Address(names.PLURAL, NAMESPACE, name))
 
+    def stage(self, name: str = "churn") -> str:
+        """Stage of the rollout; empty when there is none."""
+        return str((self.status(name).get("rollout") or {}).get("stage", ""))
+
     def status(self, name: str = "churn") -> Mapping[str, Any]:
         found = self.cr(name)
         return (found or {}).get("status") or {}
@@ -281,13 +292,25 @@ class World:
                 return str(found["revision"])
         return ""
 
+    def deploy_operator(self, setup: Setup) -> None:
+        """Stops the operator's processes cleanly and starts others, as an upgrade does."""
+        self.setup = setup
+        for host in self.hosts:
+            if host.alive:
+                host.stop()
+        for _ in range(setup.replicas):
+            Host(self, setup)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
     async def until(self, condition: Callable[[], bool], limit: float, what: str) -> None:
         """Waits until something is so.
 
         Raises:
-            GaveUp: it was not so within ``limit`` seconds.
+            GaveUp: it was not so within ``limit`` seconds of a world without faults.
         """
-        end = self.now + limit
+        end = max(self.now, self.faults.calm_at) + limit
         while not condition():
             if self.now > end:
                 raise GaveUp(f"{what} did not happen within {limit:g} s")

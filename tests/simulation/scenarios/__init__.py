@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from ..run import Scenario
-from . import basics
+from . import basics, changes, operators, troubles
 
-SCENARIOS: dict[str, Scenario] = {s.name: s for s in (*basics.SCENARIOS,)}
+SCENARIOS: dict[str, Scenario] = {
+    s.name: s
+    for module in (basics, troubles, changes, operators)
+    for s in module.SCENARIOS
+}

@@ -18,7 +18,7 @@ def spec(version: str, **changes: Any) -> dict[str, Any]:
     steps = changes.pop("steps", ((20, "2s"), (60, "2s")))
     rollout = {
         "steps": [{"weight": weight, "hold": hold} for weight, hold in steps],
-        "progressDeadline": changes.pop("deadline", "20s"),
+        "progressDeadline": changes.pop("deadline", "60s"),
         "scaleDownDelay": changes.pop("delay", "2s"),
         **changes.pop("rollout", {}),
     }
@@ -26,6 +26,7 @@ def spec(version: str, **changes: Any) -> dict[str, Any]:
     return {
         "model": {"uri": uri},
         "server": {"replicas": changes.pop("replicas", 2)},
+        "traffic": {"hostnames": ["churn.example"]},
         "rollout": rollout,
         "analysis": {"interval": "1s", "failureThreshold": 2, "minRequests": 5, **changes},
     }
@@ -47,12 +48,38 @@ async def weighted(w: World, version: str, weight: int, limit: float = LIMIT) ->
     )
 
 
+async def started(w: World, version: str, limit: float = LIMIT) -> None:
+    """Until a version is the canary."""
+    await w.until(
+        lambda: (w.status().get("canary") or {}).get("resolvedVersion") == version,
+        limit,
+        f"a rollout of version {version}",
+    )
+
+
+async def over(w: World, version: str, limit: float = LIMIT) -> None:
+    """Until a version, stopped or given up, has no traffic and no rollout any more."""
+    await w.until(
+        lambda: not w.weights().get(version) and not w.status().get("rollout"),
+        limit,
+        f"the end of version {version}",
+    )
+
+
 def at_rest(version: str, pods: int = 2, **more: Any) -> dict[str, Any]:
     """One version alone, with all of its pods."""
     return {
         "phase": "Ready", "stable": version, "canary": None, "weights": {version: 100},
         "pods": {version: pods}, **more,
     }  # fmt: skip
+
+
+def rolled_back(stable: str, failed: str, pods: int = 2, **more: Any) -> dict[str, Any]:
+    """The stable version alone, and another one that failed."""
+    return {**at_rest(stable, pods), "phase": "RolledBack", "failed": failed, **more}
+
+
+GONE = {"object": None, "left": 0}
 
 
 async def first_deploy(w: World) -> None:
@@ -66,7 +93,58 @@ async def happy_path(w: World) -> None:
     await serving(w, "2")
 
 
+async def broken_first(w: World) -> None:
+    w.set_truth("1", start="image")
+    w.apply("churn", spec("1"))
+    await w.until(
+        lambda: bool((w.status().get("stable") or {}).get("revision")), LIMIT, "a first revision"
+    )
+    await w.sleep(3.0)
+    w.apply("churn", spec("2"))
+    await serving(w, "2")
+
+
+async def no_steps(w: World) -> None:
+    await first_deploy(w)
+    w.apply("churn", spec("2", steps=()))
+    await serving(w, "2")
+
+
+async def scaled(w: World) -> None:
+    """Replicas and steps may change at any time; no rollout starts by it."""
+    await first_deploy(w)
+    w.apply("churn", spec("1", replicas=3))
+    await w.sleep(4.0)
+    w.apply("churn", spec("2", replicas=3))
+    await weighted(w, "2", 20)
+    w.apply("churn", spec("2", replicas=4, steps=((20, "2s"), (40, "2s"), (60, "2s"))))
+    await serving(w, "2")
+
+
+async def moved_alias(w: World) -> None:
+    """What an alias stood for when it was first seen is what it stands for."""
+    w.registry.aliases["champion"] = "1"
+    w.apply("churn", spec("models:/churn@champion"))
+    await serving(w, "1")
+    w.registry.aliases["champion"] = "3"
+    await w.sleep(12.0)
+    w.apply("churn", spec("2"))
+    await serving(w, "2")
+
+
+async def registry_away(w: World) -> None:
+    await first_deploy(w)
+    w.registry.away_until = w.now + 12.0
+    w.apply("churn", spec("2"))
+    await serving(w, "2")
+
+
 SCENARIOS = (
     Scenario("first-deploy", first_deploy, (at_rest("1"),)),
     Scenario("happy-path", happy_path, (at_rest("2"),)),
+    Scenario("broken-first", broken_first, (at_rest("2"),)),
+    Scenario("no-steps", no_steps, (at_rest("2"),)),
+    Scenario("scaled", scaled, (at_rest("2", 4),)),
+    Scenario("moved-alias", moved_alias, (at_rest("2"),)),
+    Scenario("registry-away", registry_away, (at_rest("2"),)),
 )
