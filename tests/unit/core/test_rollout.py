@@ -111,7 +111,7 @@ def test_a_canary_that_is_never_ready_fails_at_the_progress_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    "behaviour", [Behaviour(errors=0.08), Behaviour(slow=0.2)], ids=["errors", "slow"]
+    "behaviour", [Behaviour(errors=0.05), Behaviour(slow=0.05)], ids=["errors", "slow"]
 )
 def test_three_breached_slots_in_a_row_take_the_traffic_back(behaviour: Behaviour) -> None:
     world = World(behaviour={"3": behaviour}).serving()
@@ -124,6 +124,18 @@ def test_three_breached_slots_in_a_row_take_the_traffic_back(behaviour: Behaviou
     assert failed.reason == "MetricsBreached"
     assert failed.weight_zero_at - failed.first_breach_at <= timedelta(seconds=22)
     world.run(lambda w: len(w.replicas) == 1)
+
+
+def test_what_chance_cannot_explain_is_not_waited_for() -> None:
+    world = World(behaviour={"3": Behaviour(errors=0.2)}, rate=20.0).serving()
+    world.model("3")
+    world.run(lambda w: w.by_version() == {"1": 90, "3": 10})
+    shifted = world.now
+    world.run(ended)
+    assert world.status.failed.reason == "MetricsBreached"
+    assert "certainty" in world.status.failed.message
+    assert world.status.failed.verdicts[-1].canary_requests < 50  # no slot was ever full
+    assert world.now - shifted <= timedelta(seconds=30)
 
 
 def test_a_failed_revision_is_not_tried_again() -> None:
@@ -329,7 +341,7 @@ def test_at_rest_nothing_is_written() -> None:
 
 
 def test_the_story_of_a_promotion_and_of_a_rollback_reads_without_logs() -> None:
-    world = World(behaviour={"3": Behaviour(errors=0.08)}).serving()
+    world = World(behaviour={"3": Behaviour(errors=0.05)}).serving()
     world.model("2")
     world.run(lambda w: w.status.stable.resolved_version == "2" and ended(w))
     world.model("3")
@@ -341,6 +353,6 @@ def test_the_story_of_a_promotion_and_of_a_rollback_reads_without_logs() -> None
         "SlotBreached", "SlotBreached", "SlotBreached", "RollingBack", "RolledBack",
     ]  # fmt: skip
     last = world.events[-2].message
-    assert "8 %" in last
+    assert "5 %" in last
     assert "stable 0 %" in last
     assert "limit 1 %" in last

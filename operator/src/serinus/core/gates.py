@@ -12,7 +12,7 @@ from serinus.api.status import (
     Stage,
     Verdict,
 )
-from serinus.core import pauses
+from serinus.core import outage, pauses
 from serinus.core.analysis import MEASURED, Judgement, judge
 from serinus.core.facts import (
     Change,
@@ -36,7 +36,6 @@ UNCONFIRMED = "RouteNotConfirmed"
 STABLE_LOST = "StableNotReady"
 ABORTED = "Aborted"
 
-
 STOOD_DOWN = frozenset({pauses.METRICS, pauses.DRIFT})
 
 
@@ -48,7 +47,10 @@ def record(facts: Facts) -> Change | None:
         return None
     if rollout.slot_started_at != seen.window.start:
         return None  # measured for a slot that has ended
-    judgement = judge(facts.spec.analysis, seen, rollout, canary.requested_weight)
+    trust_pods = outage.long_gone(rollout, facts.now)
+    judgement = judge(
+        facts.spec.analysis, seen, rollout, canary.requested_weight, use_backup=trust_pods
+    )
     booked = _book(rollout, judgement, facts)
     silent = isinstance(seen.canary, QueryFailed)
     since = (rollout.unavailable_since or facts.now) if silent else None
@@ -62,6 +64,10 @@ def record(facts: Facts) -> Change | None:
     too_many = booked.breaches >= threshold or booked.step_breaches >= 2 * threshold
     if judgement.guard:
         return latch(facts, status, GUARDED, verdict.message, events, guard=True)
+    if judgement.sequential:
+        lately = "; ".join(reading.display for reading in verdict.metrics)
+        message = f"{judgement.sequential}; in the latest slot {lately}"
+        return latch(facts, status, BREACHED, message, events)
     if too_many:
         message = f"{booked.breaches} breached slots in a row; the last: {verdict.message}"
         return latch(facts, status, BREACHED, message, events)
