@@ -158,12 +158,14 @@ def _nearest(look: Arms, stable: float, canary: float, margin: float) -> float:
         low, high = (at, high) if slope < 0 else (low, at)
         step = at - slope / bend
         step = step if low < step < high else (low + high) / 2
-        if abs(step - at) <= 1e-14 * at:
+        if abs(step - at) <= 1e-13 * at:
             return step
         at = step
     return at
 
 
 def _dealt(wealth: Sequence[float], share: float) -> tuple[float, ...]:
-    even = mean_wealth(wealth) + log(share)
-    return tuple(mean_wealth((one + log1p(-share), even)) + log(2) for one in wealth)
+    best = max(wealth)
+    parts = [exp(one - best) for one in wealth]
+    even = share * sum(parts) / len(parts)
+    return tuple(best + log((1 - share) * part + even) for part in parts)
