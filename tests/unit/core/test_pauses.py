@@ -118,6 +118,19 @@ def test_too_few_requests_pause_by_default_and_the_rollout_goes_on_when_they_com
     assert world.status.stable.resolved_version == "2"
 
 
+def test_without_any_requests_nothing_is_written_and_the_first_ones_are_seen_at_once() -> None:
+    world = World(rate=0.0)
+    world.spec["analysis"] = analysis(onInsufficient={"after": "1m"})
+    at_ten_percent(world)
+    world.run(lambda w: "InsufficientData" in reasons(w))
+    writes = world.writes
+    world.run_for(600)
+    assert world.writes == writes
+    world.rate, since = 100.0, world.now
+    world.run(lambda w: w.status.rollout.healthy_slots == 1)
+    assert world.now - since <= timedelta(seconds=22)
+
+
 def test_too_few_requests_take_the_canary_back_when_the_spec_says_so() -> None:
     policy = {"after": "2m", "do": "Rollback"}
     world = World(spec={**World().spec, "analysis": analysis(onInsufficient=policy)}, rate=0.1)

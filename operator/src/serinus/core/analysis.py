@@ -75,12 +75,13 @@ def judged_until(
     return due(spec, status, moment + _patience(spec.analysis.interval)) is None
 
 
-def next_check(spec: ModelDeploymentSpec, rollout: RolloutStatus) -> datetime | None:
-    """When :func:`due` will next name a window."""
+def next_check(spec: ModelDeploymentSpec, rollout: RolloutStatus, now: datetime) -> datetime | None:
+    """When :func:`due` will name a later window than it does now."""
     if rollout.stage not in MEASURED or rollout.slot_started_at is None:
         return None
-    interval = spec.analysis.interval
-    return (rollout.slot_checked_at or rollout.slot_started_at) + interval + _patience(interval)
+    interval, patience = spec.analysis.interval, _patience(spec.analysis.interval)
+    passed = (now - patience - rollout.slot_started_at) // interval
+    return rollout.slot_started_at + (max(passed, 0) + 1) * interval + patience
 
 
 def _patience(interval: timedelta) -> timedelta:

@@ -223,7 +223,7 @@ def _next_look(facts: Facts) -> timedelta | None:
     if isinstance(resolution, ResolveFailed) and resolution.reason == RESOLVING:
         moments.append(now + RESOLVING_AGAIN)
     if rollout is not None:
-        check = analysis.next_check(spec, rollout)
+        check = analysis.next_check(spec, rollout, now)
         if check is not None:
             moments.append(check)
         if rollout.hold_started_at is not None and rollout.step < len(spec.rollout.steps):

@@ -92,6 +92,8 @@ def _back_to_hold(status: ModelDeploymentStatus, facts: Facts) -> ModelDeploymen
 
 def _book(rollout: RolloutStatus, judgement: Judgement, facts: Facts) -> RolloutStatus:
     verdict = judgement.verdict
+    if not judgement.closes and _says_nothing_new(rollout, judgement):
+        return rollout  # but for the time: where no requests come, nothing is written
     fields: dict[str, object] = {
         "verdicts": _append(rollout, verdict),
         "slot_checked_at": verdict.at,
@@ -114,6 +116,15 @@ def _book(rollout: RolloutStatus, judgement: Judgement, facts: Facts) -> Rollout
             "first_breach_at": rollout.first_breach_at or verdict.at,
         }
     return rollout.model_copy(update=fields)
+
+
+def _says_nothing_new(rollout: RolloutStatus, judgement: Judgement) -> bool:
+    booked = judgement.booked
+    counted = (booked.evidence, booked.step_requests, booked.step_stable_requests)
+    if counted != (rollout.evidence, rollout.step_requests, rollout.step_stable_requests):
+        return False
+    latest = rollout.verdicts[-1] if rollout.verdicts else None
+    return latest is not None and latest == judgement.verdict.model_copy(update={"at": latest.at})
 
 
 def _append(rollout: RolloutStatus, verdict: SlotVerdict) -> tuple[SlotVerdict, ...]:
