@@ -64,17 +64,14 @@ class NoEvidenceNoVerdict(Invariant):
 
     @staticmethod
     def _pods_ready(write: Write, canary: str) -> bool:
-        """Whether this pass has seen all of the canary's pods ready."""
-        for read in write.reads:
-            if read["resource"] not in {"deployments", "endpointslices"}:
-                continue
-            if read["resource"] == "deployments":
-                for item in read["result"] or ():
-                    if revision_label(item) == canary and ready_replicas(item) < replicas(item):
-                        return False
-            elif not ready_endpoints(read["result"] or (), canary):
-                return False
-        return True
+        """Whether this pass has seen all of the canary's pods ready, and its endpoints."""
+        seen = {read["resource"]: read["result"] or () for read in write.reads}
+        pods = any(
+            ready_replicas(item) >= replicas(item)
+            for item in seen.get("deployments", ())
+            if revision_label(item) == canary
+        )
+        return pods and ready_endpoints(seen.get("endpointslices", ()), canary) > 0
 
     @staticmethod
     def _confirmed(subject: Subject, canary: str) -> bool:
