@@ -13,7 +13,8 @@ from serinus.api.spec import GatewayRef, Traffic
 from serinus.core.observed import Observed
 from serinus.ports import Conflict, Manifest, Ref
 from serinus.reconcile import kinds
-from serinus.reconcile.observe import observe, read_commands
+from serinus.reconcile.observe import observe
+from serinus.reconcile.read import read_commands
 from serinus.reconcile.writes import Change, Make, Route, workload_patch
 from serinus.render.meta import Owner
 from serinus.render.routes import ROUTERS

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from serinus.api.status import ModelDeploymentStatus
 from serinus.reconcile.act import merge_patch, stored
-from serinus.reconcile.observe import read_spec, ready_addresses
+from serinus.reconcile.observe import ready_addresses
 from serinus.reconcile.pods import problem_of
+from serinus.reconcile.read import read_spec
 from serinus.render.subset import covers
 
 JSON = st.recursive(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 
 from serinus.core.observed import Defaults
 from serinus.ports import Clock, KubeApi, MetricSource, Registry
+from serinus.reconcile.claims import ClaimIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +27,20 @@ def no_lease() -> int:
     return 0
 
 
+def no_skew() -> timedelta:
+    """The skew of a clock that is compared with no other."""
+    return timedelta(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Deps:
     """
     Attributes:
         epoch: of the Lease as it is now: a higher one is a later leader's; 0 when no Lease is used.
+        second: asked while ``metrics`` does not answer; None where there is no other source.
+        claims: what every ModelDeployment asks for, shared by all reconciles.
+        namespaces: that the operator watches; empty: all.
+        clock_skew: how far the clock is ahead of the API server's; negative: behind.
     """
 
     kube: KubeApi
@@ -39,3 +50,7 @@ class Deps:
     defaults: Defaults
     tracking_uri: str  # what the pods are told; may differ from the operator's own way there
     epoch: Callable[[], int] = no_lease
+    second: MetricSource | None = None
+    claims: ClaimIndex = field(default_factory=ClaimIndex)
+    namespaces: tuple[str, ...] = ()
+    clock_skew: Callable[[], timedelta] = no_skew

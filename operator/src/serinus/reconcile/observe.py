@@ -6,40 +6,30 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-
-from pydantic import ValidationError
 
 from serinus.api import names
 from serinus.api.spec import GatewayRef, ModelDeploymentSpec, RouterKind
-from serinus.api.status import Arm, ModelDeploymentStatus, PinnedModel
-from serinus.core import analysis
+from serinus.api.status import ModelDeploymentStatus, PinnedModel
 from serinus.core.observed import (
-    Commands,
     Invalid,
     Measurement,
     Observed,
-    QueryFailed,
-    Reading,
     ResolveFailed,
     RouteSeen,
-    Window,
     Workload,
 )
-from serinus.core.revision import short
-from serinus.ports import Manifest, Ref, SeriesQuery
-from serinus.reconcile import kinds
+from serinus.ports import Manifest, Ref
+from serinus.reconcile import claims, kinds
 from serinus.reconcile.deps import Deps, Key
+from serinus.reconcile.measure import measure
 from serinus.reconcile.pods import problem_of
+from serinus.reconcile.read import read_commands, read_spec, read_status
 from serinus.render.drift import resized, retemplated
 from serinus.render.meta import Owner
 from serinus.render.routes import ROUTERS
 from serinus.render.routes.base import Target
-from serinus_server import contract
-
-BASELINE_AGE = timedelta(minutes=5)
-MAX_COMMAND = 100  # characters; a whole revision has 67
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +53,9 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     """
     found = await deps.kube.get(Ref(kinds.MODEL_DEPLOYMENT, key.namespace, key.name))
     if found is None:
+        deps.claims.drop(key)
         return None
+    deps.claims.put(found)
     meta = found["metadata"]
     owner = Owner(key.name, key.namespace, meta["uid"])
     spec, status = read_spec(found.get("spec")), read_status(found.get("status"))
@@ -78,9 +70,13 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     own_deployments = _owned(owner, deployments)
     own_services = _owned(owner, services)
     endpoints = ready_addresses(slices, {s["metadata"]["uid"] for s in own_services.values()})
-    resolution = await _resolve(deps, spec, status)
-    measurement = await _measure(deps, key, spec, status, endpoints, now)
     route_seen, conflict = _read_route(deps, owner, spec, route)
+    moving = not conflict and _moving(deps, owner, spec, status, route, reachable=bool(endpoints))
+    resolution, measurement, rival = await asyncio.gather(
+        _resolve(deps, spec, status),
+        _measure(deps, key, spec, status, endpoints, now),
+        claims.rival_of(key, deps, moving=moving),
+    )
     seen = Observed(
         name=key.name,
         namespace=key.namespace,
@@ -99,7 +95,9 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
         write_problem=write_problem,
         defaults=deps.defaults,
         commands=read_commands(meta),
+        rival=rival,
         epoch=deps.epoch(),
+        clock_skew=deps.clock_skew(),
     )
     return Snapshot(
         seen=seen,
@@ -110,47 +108,6 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
         services=own_services,
         route=None if conflict else route,
     )
-
-
-def read_spec(spec: Any) -> ModelDeploymentSpec | Invalid:
-    """The spec, or what is wrong with it, field by field."""
-    try:
-        return ModelDeploymentSpec.model_validate(spec or {})
-    except ValidationError as e:
-        return Invalid(explain("spec", e))
-
-
-def read_status(status: Any) -> ModelDeploymentStatus | Invalid:
-    """The state of the rollout, or why it cannot be read."""
-    try:
-        return ModelDeploymentStatus.model_validate(status or {})
-    except ValidationError as e:
-        return Invalid(explain("status", e))
-
-
-def read_commands(metadata: Mapping[str, Any]) -> Commands:
-    """What people ask for by annotation. A value that can be no revision's name asks for nothing."""
-    annotations = metadata.get("annotations") or {}
-
-    def asked(name: str) -> str:
-        value = annotations.get(name)
-        text = value.strip() if isinstance(value, str) else ""
-        return text if len(text) <= MAX_COMMAND else ""
-
-    return Commands(
-        abort=asked(names.ANNOTATION_ABORT),
-        promote=asked(names.ANNOTATION_PROMOTE),
-        pause=asked(names.ANNOTATION_PAUSE),
-    )
-
-
-def explain(root: str, error: ValidationError) -> str:
-    """A validation error as Kubernetes prints it: path, then what is wrong."""
-    parts = []
-    for item in error.errors(include_url=False, include_context=False)[:5]:
-        path = root + "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in item["loc"])
-        parts.append(f"{path}: {item['msg'].removeprefix('Value error, ')}")
-    return "; ".join(parts)
 
 
 def target_of(owner: Owner, spec: ModelDeploymentSpec, default: GatewayRef | None) -> Target | None:
@@ -176,10 +133,6 @@ def ready_addresses(
             if conditions.get("ready", True) and endpoint.get("addresses"):
                 out.setdefault(key, []).append(endpoint["addresses"][0])
     return {key: tuple(sorted(set(addresses))) for key, addresses in out.items()}
-
-
-def _host_port(address: str) -> str:
-    return f"[{address}]:{contract.PORT}" if ":" in address else f"{address}:{contract.PORT}"
 
 
 def _owned(owner: Owner, items: Sequence[Manifest]) -> dict[str, Manifest]:
@@ -230,27 +183,32 @@ async def _measure(
     endpoints: Mapping[str, tuple[str, ...]],
     now: datetime,
 ) -> Measurement | None:
-    """Both arms over the window that is due, if one is."""
     if isinstance(spec, Invalid) or isinstance(status, Invalid):
         return None
-    window = analysis.due(spec, status, now)
-    if window is None or status.canary is None or status.stable is None:
-        return None
+    return await measure(deps, key, spec, status, endpoints, now)
 
-    # Older samples than a staleness before the slot cannot be its baseline.
-    start = max(window.floor, window.start - BASELINE_AGE)
 
-    async def read(arm: Arm, window: Window) -> Reading:
-        revision = short(arm.revision)
-        targets = tuple(_host_port(a) for a in endpoints.get(revision, ()))
-        query = SeriesQuery(key.namespace, key.name, revision, start, window.end, targets)
-        try:
-            return await deps.metrics.read(query)
-        except Exception as e:  # noqa: BLE001  whatever a source does, guards and deadlines go on
-            return QueryFailed(f"the metric source failed: {type(e).__name__}: {e}"[:300])
+def _moving(
+    deps: Deps,
+    owner: Owner,
+    spec: ModelDeploymentSpec | Invalid,
+    status: ModelDeploymentStatus | Invalid,
+    route: Manifest | None,
+    *,
+    reachable: bool,
+) -> bool:
+    """Whether this pass may put new addresses on record, or let a route answer at them.
 
-    canary, stable = await asyncio.gather(read(status.canary, window), read(status.stable, window))
-    return Measurement(window=window, canary=canary, stable=stable)
+    ``reachable``: some revision has ready pods. Before that no route is made.
+    """
+    if isinstance(spec, Invalid) or isinstance(status, Invalid):
+        return False
+    target = target_of(owner, spec, deps.defaults.gateway)
+    if target is None:
+        return False
+    if route is not None:
+        return not ROUTERS[spec.traffic.router].answers(target, route)
+    return reachable or not claims.on_record(spec, status, owner.namespace, target.gateway)
 
 
 def _read_route(

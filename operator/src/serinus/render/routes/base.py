@@ -43,5 +43,8 @@ class Router(Protocol):
     def unconfirmed(self, owner: Owner, live: Mapping[str, Any], problem: str) -> RouteSeen:
         """What the live route carries, when nobody can say whether the router took it."""
 
+    def answers(self, target: Target, live: Mapping[str, Any]) -> bool:
+        """Whether the live route is for exactly the addresses of the target."""
+
     def same(self, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
         """Whether the live route says what the manifest says, no less and no more."""

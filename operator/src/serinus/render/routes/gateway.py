@@ -62,6 +62,9 @@ class GatewayRouter:
             live.get("metadata"), manifest["metadata"]
         )
 
+    def answers(self, target: Target, live: Mapping[str, Any]) -> bool:
+        return _addresses(self.render(target, ())["spec"]) == _addresses(live.get("spec") or {})
+
     def weights(self, owner: Owner, live: Mapping[str, Any]) -> dict[str, int]:
         prefix = f"{owner.name}-"
         rules = live.get("spec", {}).get("rules") or [{}]
@@ -96,6 +99,15 @@ class GatewayRouter:
             target.gateway.name,
             namespace,
         )
+
+
+def _addresses(spec: Mapping[str, Any]) -> tuple[Any, ...]:
+    rules = spec.get("rules") or ()
+    return (
+        spec.get("parentRefs"),
+        spec.get("hostnames"),
+        [rule.get("matches") for rule in rules],
+    )
 
 
 def _backends(owner: Owner, weights: Weights) -> list[dict[str, Any]]:
