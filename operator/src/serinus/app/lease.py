@@ -62,6 +62,9 @@ class Lease:
         self._tried: float | None = None
         self._trouble = "the Lease was not looked at yet"
 
+    def __str__(self) -> str:
+        return f"{self._ref.namespace}/{self._ref.name}"
+
     @property
     def epoch(self) -> int:
         """Grows with every change of holder; 0 before the first acquisition."""
@@ -97,7 +100,7 @@ class Lease:
                 async with asyncio.timeout(self.times.renew_deadline / 2):
                     if await self._try():
                         self._tell("")
-                        log.info("this operator leads", lease=self._ref.name, epoch=self._epoch)
+                        log.info("this operator leads", lease=str(self), epoch=self._epoch)
                         return self._epoch
                 self._tell("")
             except Conflict:
@@ -164,7 +167,7 @@ class Lease:
         now = _now()
         if spec != self._seen:
             if spec.get("holderIdentity") != self._seen.get("holderIdentity"):
-                log.info("another operator leads", lease=self._ref.name, holder=_told(spec))
+                log.info("another operator leads", lease=str(self), holder=_told(spec))
             self._seen, self._seen_at = spec, now
         duration = float(spec.get("leaseDurationSeconds") or self.times.duration)
         return now - self._seen_at > duration
@@ -201,7 +204,7 @@ class Lease:
 
     def _lose(self, why: str) -> NoReturn:
         self._renewed = None
-        raise LeaseLost(f"the Lease {self._ref.namespace}/{self._ref.name} is lost: {why}")
+        raise LeaseLost(f"the Lease {self} is lost: {why}")
 
     def _manifest(self) -> dict[str, Any]:
         """A first Lease. Its epoch is above all those of a Lease that was there and was deleted: holders
@@ -228,7 +231,7 @@ class Lease:
         return text.replace("+00:00", "Z")
 
     def _explain(self, error: Exception) -> str:
-        where = f"the Lease {self._ref.namespace}/{self._ref.name}"
+        where = f"the Lease {self}"
         if isinstance(error, Forbidden):
             return (
                 f"{where} may not be read or written: apply manifests/rbac.yaml, or set "

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 import httpx2
 import kopf
 import structlog
+from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
 from serinus import __version__
@@ -173,7 +174,7 @@ async def _work(
 ) -> None:
     """What only one operator does at a time: waits for its turn, then watches and reconciles."""
     if lease is not None:
-        log.info("waiting for the Lease", lease=f"{settings.lease_place()}/{settings.instance}")
+        log.info("waiting for the Lease", lease=str(lease))
         await lease.acquire()
     telemetry.health.begun()
     queue: WorkQueue[Key] = WorkQueue()
@@ -263,6 +264,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{variable}: {item['msg'].removeprefix('Value error, ')}", file=sys.stderr)  # noqa: T201
         return 2
     configure_logging(settings)
+    disable_created_metrics()  # a second series for each, which nobody asks for
     try:
         asyncio.run(run(settings))
     except ApiError as e:

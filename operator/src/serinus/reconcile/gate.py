@@ -37,10 +37,15 @@ class _Written:
 
 
 class Gate:
-    """A KubeApi whose reads raise :class:`Stale` when they are older than our own writes."""
+    """A KubeApi whose reads raise :class:`Stale` when they are older than our own writes.
 
-    def __init__(self, inner: KubeApi) -> None:
+    Args:
+        most: how many writes are remembered; the oldest are forgotten first.
+    """
+
+    def __init__(self, inner: KubeApi, most: int = MOST) -> None:
         self._inner = inner
+        self._most = most
         self._writes: dict[tuple[str, str], dict[tuple[str, str], _Written]] = {}
         self._order: dict[Ref, None] = {}
         self._number = 0
@@ -118,7 +123,7 @@ class Gate:
         while self._order:
             ref = next(iter(self._order))
             written = self._writes[ref.kind.group, ref.kind.plural][ref.namespace, ref.name]
-            if written.at > before and len(self._order) <= MOST:
+            if written.at > before and len(self._order) <= self._most:
                 return
             self._forget(ref)
 
