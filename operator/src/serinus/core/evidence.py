@@ -150,18 +150,27 @@ def _added(metric: Metric, old: Evidence, new: Counts, other: Counts | None) -> 
     stable_bad, stable_total = tally(metric, other)
     if stable_bad is None:
         return old
+    return _grown(metric, old, Arms(total, bad, stable_total, stable_bad))
+
+
+def _grown(metric: Metric, old: Evidence, look: Arms) -> Evidence:
     before, wealth = Arms(old.total, old.bad, old.stable_total, old.stable_bad), _read(old.wealth)
     if wealth is None:
         before, wealth = Arms(), sequential.no_wealth()
-    look = Arms(total, bad, stable_total, stable_bad)
     return Evidence(
         metric=old.metric,
-        total=before.total + total,
-        bad=before.bad + bad,
-        stable_total=before.stable_total + stable_total,
-        stable_bad=before.stable_bad + stable_bad,
+        total=before.total + look.total,
+        bad=before.bad + look.bad,
+        stable_total=before.stable_total + look.stable_total,
+        stable_bad=before.stable_bad + look.stable_bad,
         wealth=_written(sequential.compare(wealth, before, look, float(metric.tolerated))),
     )
+
+
+def one_look(metric: Metric, old: Evidence, look: Arms) -> Evidence:
+    """A comparison that begins and ends with this look, and knows of stable what was seen before."""
+    start = old.model_copy(update={"wealth": _written(sequential.no_wealth())})
+    return _grown(metric, start, look)
 
 
 def _written(wealth: Iterable[float]) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from serinus.api.spec import Metric, MetricKind
 from serinus.api.status import Evidence, MetricReading, Verdict
 from serinus.api.types import format_duration
-from serinus.core.evidence import alarm, limit, tally
+from serinus.core.evidence import alarm, limit, one_look, tally
 from serinus.core.samples import Counts
+from serinus.core.sequential import Arms
 from serinus.core.statistics import breaks_bound
 
 
@@ -19,7 +20,8 @@ class Slot:
     Attributes:
         stable: None where it could not be read.
         weight: the canary's, in percent; at 100 stable gets nothing, so there is nothing to compare with.
-        compared: whether the sequential tests have heard of this slot's requests.
+        compared: whether the sequential tests have heard of this slot's requests; where they have not,
+            a comparison is judged on the slot alone.
         enough: requests of each arm, in the whole rollout, that make a comparison.
     """
 
@@ -35,14 +37,11 @@ def read(metric: Metric, slot: Slot, seen: Evidence) -> MetricReading:
     bad, total = tally(metric, slot.canary)
     stable_bad, stable_total = tally(metric, slot.stable) if slot.stable else (None, 0)
     compared = metric.compare_to is not None
-    if compared and alarm(metric, seen):
-        verdict = Verdict.BREACH
-    elif bad is None or not total:
+    if bad is None or not total:
         verdict = Verdict.INSUFFICIENT
     elif compared:
-        told = stable_bad is not None and stable_total > 0 and slot.compared
-        told = told and min(seen.total, seen.stable_total) >= slot.enough
-        verdict = Verdict.HEALTHY if told or slot.weight >= 100 else Verdict.INSUFFICIENT
+        look = Arms(total, bad, stable_total, stable_bad) if stable_bad is not None else None
+        verdict = _compared(metric, slot, seen, look)
     elif breaks_bound(bad, total, limit(metric)):
         verdict = Verdict.BREACH
     else:
@@ -56,6 +55,18 @@ def read(metric: Metric, slot: Slot, seen: Evidence) -> MetricReading:
         limit=bound,
         display=_comparison(metric, slot) if compared else _display(metric, slot, bad),
     )
+
+
+def _compared(metric: Metric, slot: Slot, seen: Evidence, look: Arms | None) -> Verdict:
+    if not slot.compared and look is not None:
+        seen = one_look(metric, seen, look)
+    if alarm(metric, seen):
+        return Verdict.BREACH
+    if slot.weight >= 100:
+        return Verdict.HEALTHY  # by the user's steps; the comparison of the steps before stands
+    if look is None or not look.stable_total or min(seen.total, seen.stable_total) < slot.enough:
+        return Verdict.INSUFFICIENT
+    return Verdict.HEALTHY
 
 
 def fold(readings: tuple[MetricReading, ...]) -> Verdict:
@@ -92,8 +103,6 @@ def _comparison(metric: Metric, slot: Slot) -> str:
     other = f"stable {_percent(stable_bad, stable_total)}"
     if slot.weight >= 100:
         other = "stable gets no requests at this weight"
-    elif not slot.compared:
-        other += ", not compared by this source"
     points = f"{100 * float(metric.tolerated):.3g} points"
     return f"{metric.name}: {_percent(bad, total)}{what} ({other}, limit stable + {points})"
 
