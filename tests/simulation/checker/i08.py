@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .base import Invariant
-from .views import revision_label, short, template
+from .views import meta, revision_label, short, template
 from .world import Subject, Write
 
 PINNED = ("modelURI", "resolvedVersion", "digest", "image", "resources", "env")
@@ -21,8 +21,8 @@ class AdmittedBytes(Invariant):
     """I8: a revision serves the bytes it was admitted with.
 
     Compared: what the status says of a revision with what it said when the revision was taken in, as
-    long as it stays in; and the image, model URI, version and digest in each pod template that an
-    operator writes with the same.
+    long as it stays in; and the image, model URI, version and digest in the pod template of each
+    Deployment that an operator makes or changes with the same, unless others have changed the template.
     """
 
     name = "I8"
@@ -30,6 +30,7 @@ class AdmittedBytes(Invariant):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
         self._admitted: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._ours: dict[str, Any] = {}  # uid of a Deployment -> the template that we gave it
 
     def committed(self, write: Write, subject: Subject) -> None:
         present = {}
@@ -48,11 +49,16 @@ class AdmittedBytes(Invariant):
         self._admitted = {**others, **present}
 
     def deployed(self, write: Write, subject: Subject) -> None:
-        revision = revision_label(write.after)
+        revision, made = revision_label(write.after), template(write.after)
         arm = self._admitted.get((subject.uid, revision))
-        if arm is None or template(write.after) == template(write.before):
+        if write.after is None or arm is None:
             return
-        container = template(write.after)["spec"]["containers"][0]
+        uid = meta(write.after).get("uid", "")
+        if made != template(write.before):
+            self._ours[uid] = made
+        if made != self._ours.get(uid):
+            return  # somebody else's
+        container = made["spec"]["containers"][0]
         env = {e["name"]: e.get("value", "") for e in container.get("env") or ()}
         served = {field: env.get(name, "") for name, field in SERVED.items()}
         for field, value in {"image": container.get("image"), **served}.items():

@@ -136,7 +136,7 @@ class World:
         self.subjects: dict[str, Subject] = {}  # the newest of each key
         self.by_uid: dict[str, Subject] = {}
         self.available = Availability(elects=elects)
-        self.offsets: dict[str, float] = {}  # process -> its wall clock minus true time
+        self._clocks = (0.0, 0.0)  # the least and the most that a wall clock was ahead of true time
         self.passes: dict[str, tuple[str, float, list[Event]]] = {}  # id -> object, begin, reads
         self._departed: dict[str, Object] = {}  # by uid, as they were last
         self._epochs: dict[str, int] = {}
@@ -146,21 +146,21 @@ class World:
 
     def process(self, event: Event) -> None:
         if event["kind"] == "start":
-            self.skew(event["actor"], float(event.get("clock_offset") or 0.0))
+            self.skew(float(event.get("clock_offset") or 0.0))
         elif event["kind"] == "lease":
             self._epochs[event["actor"]] = int(event["epoch"])
         self.available.process(event)
 
-    def skew(self, actor: str, offset: float) -> None:
-        """A process' wall clock is off by this many seconds."""
-        self.offsets[actor] = offset
-        self.slack = max(self.slack, max(self.offsets.values()) - min(self.offsets.values()))
+    def skew(self, offset: float) -> None:
+        """A process' wall clock is off by this many seconds, from its start or by a jump."""
+        self._clocks = (min(self._clocks[0], offset), max(self._clocks[1], offset))
+        self.slack = self._clocks[1] - self._clocks[0]
 
     def fault(self, event: Event) -> None:
         """An injected fault: some of them change what can be promised."""
         what = str(event.get("what", ""))
-        if "offset" in event and event.get("actor"):
-            self.skew(event["actor"], float(event["offset"]))
+        if "offset" in event:
+            self.skew(float(event["offset"]))
         if "watch" in what or "event" in what:
             self._watch_fault = event["t"]
         if "stale" in what:

@@ -149,6 +149,12 @@ def test_i3_the_route_gets_more_than_was_committed() -> None:
     )
 
 
+def test_i3_a_clock_that_jumps_shortens_the_hold_by_no_more_than_it_jumped() -> None:
+    log = rolling().weigh(10)
+    log.event("fault", what="clock jump", actor="operator-1", offset=6.0)
+    assert log.wait(25).look().metrics(300).weigh(50).check() == []
+
+
 def test_i3_a_clock_that_is_ahead_shortens_the_hold_by_no_more_than_it_is_ahead() -> None:
     def run(offset: float) -> set[str]:
         log = rolling().weigh(10)
@@ -306,6 +312,13 @@ def test_i8_pods_load_another_model_than_was_admitted() -> None:
         "whose modelURI is 'models:/churn/cccccccc'; admitted was 'models:/churn/bbbbbbbb'"
         in told[0]
     )
+
+
+def test_i8_a_revision_comes_back_to_pods_that_have_another_image() -> None:
+    log = held().look().status(canary=None, rollout=None).wait(1)
+    log.look().status(canary=arm(B, 0, image="server:2"), rollout={"stage": "Scaling"})
+    log.child("deployments", B, "patch", replicas=1)
+    assert "whose image is 'server:1'; admitted was 'server:2'" in log.told("I8")
 
 
 def test_i8_holds_when_a_revision_comes_back_with_the_image_of_today() -> None:
