@@ -6,8 +6,7 @@ the resync makes a lost event cost at most one interval.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import kopf
 
@@ -16,6 +15,7 @@ from serinus.app.resync import key_of
 from serinus.app.settings import Settings
 from serinus.app.workqueue import WorkQueue
 from serinus.ports import Manifest
+from serinus.reconcile.claims import ClaimIndex
 from serinus.reconcile.deps import Key
 
 OWNED = (
@@ -26,33 +26,9 @@ OWNED = (
 )
 
 
-class Index(Protocol):
-    """Wants to know every ModelDeployment that there is, as it was last seen."""
-
-    def replace(self, objects: Sequence[Manifest]) -> None:
-        """These are all."""
-
-    def put(self, obj: Manifest) -> None:
-        """This one is new, or has changed."""
-
-    def drop(self, key: Key) -> None:
-        """This one is gone."""
-
-
-class NoIndex:
-    """Nobody wants to know."""
-
-    def replace(self, objects: Sequence[Manifest]) -> None:
-        pass
-
-    def put(self, obj: Manifest) -> None:
-        pass
-
-    def drop(self, key: Key) -> None:
-        pass
-
-
-def make_registry(queue: WorkQueue[Key], settings: Settings, index: Index) -> kopf.OperatorRegistry:
+def make_registry(
+    queue: WorkQueue[Key], settings: Settings, claims: ClaimIndex
+) -> kopf.OperatorRegistry:
     """Handlers that turn watch events into keys.
 
     What a watch lists when it begins wakes nobody: there may be thousands, and the resync brings those
@@ -70,9 +46,9 @@ def make_registry(queue: WorkQueue[Key], settings: Settings, index: Index) -> ko
     async def changed(event: kopf.RawEvent, **_: Any) -> None:
         found: Manifest = event["object"]
         if event["type"] == "DELETED":
-            index.drop(key_of(found))
+            claims.drop(key_of(found))
         else:
-            index.put(found)
+            claims.put(found)
         if event["type"] is not None:
             queue.add(key_of(found))
 

@@ -8,6 +8,7 @@ fences nothing, so who holds the Lease asks :meth:`Lease.fresh` before every wri
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
@@ -221,7 +222,7 @@ class Lease:
         now = self._time()
         return {
             "holderIdentity": self._identity,
-            "leaseDurationSeconds": max(1, int(self.times.duration)),
+            "leaseDurationSeconds": math.ceil(self.times.duration),
             "acquireTime": now,
             "renewTime": now,
         }

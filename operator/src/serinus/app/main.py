@@ -11,8 +11,8 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Coroutine, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import httpx2
@@ -22,7 +22,7 @@ from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
 from serinus import __version__
-from serinus.app.handlers import Index, NoIndex, make_registry, make_settings
+from serinus.app.handlers import make_registry, make_settings
 from serinus.app.lease import Lease, LeaseLost, lease_ref
 from serinus.app.logs import configure_logging
 from serinus.app.probes import serve_probes, watch_lag
@@ -40,7 +40,8 @@ from serinus.kube.metered import MeteredKube
 from serinus.metrics.prometheus import PrometheusSource
 from serinus.metrics.scrape import ScrapeSource
 from serinus.ports import ApiError, KubeApi, MetricSource, Registry
-from serinus.reconcile.deps import Deps, Key, no_lease
+from serinus.reconcile.claims import ClaimIndex
+from serinus.reconcile.deps import Deps, Key, no_lease, no_skew
 from serinus.reconcile.gate import Gate
 from serinus.registry.mlflow import MlflowRegistry
 
@@ -78,14 +79,14 @@ def make_deps(
     metrics_http: httpx2.AsyncClient,
     registry: Registry,
     lease: Lease | None = None,
+    clock_skew: Callable[[], timedelta] = no_skew,
 ) -> Deps:
-    """The ports as the settings choose them."""
-    source: MetricSource
+    """The ports as the settings choose them. The pods are the second source behind Prometheus."""
+    source: MetricSource = ScrapeSource(metrics_http)
+    second: MetricSource | None = None
     if settings.prometheus_url:
         label = settings.prometheus_namespace_label
-        source = PrometheusSource(settings.prometheus_url, metrics_http, label)
-    else:
-        source = ScrapeSource(metrics_http)
+        source, second = PrometheusSource(settings.prometheus_url, metrics_http, label), source
     return Deps(
         kube=kube,
         metrics=source,
@@ -98,6 +99,9 @@ def make_deps(
         ),
         tracking_uri=settings.mlflow_tracking_uri_for_pods or settings.mlflow_tracking_uri or "",
         epoch=(lambda: lease.epoch) if lease is not None else no_lease,
+        second=second,
+        namespaces=settings.namespace_list,
+        clock_skew=clock_skew,
     )
 
 
@@ -111,17 +115,18 @@ async def run(settings: Settings) -> None:
     telemetry = Telemetry()
     stop = asyncio.Event()
     stop_on_signals(stop)
-    client = await connect(settings.kubeconfig)
+    client = await connect(settings.kubeconfig, clock=SystemClock())
     kube = MeteredKube(client, telemetry.request)
     lease = _make_lease(settings, kube)
     telemetry.watch_lease(lease)
+    telemetry.watch_skew(client.skew)
     async with (
         httpx2.AsyncClient(timeout=METRICS_TIMEOUT) as metrics_http,
         httpx2.AsyncClient(timeout=REGISTRY_TIMEOUT) as http,
     ):
         registry = BackgroundRegistry(make_registry_client(settings, http))
         writer = FencedKube(kube, lease.fresh) if lease is not None else kube
-        deps = make_deps(settings, Gate(writer), metrics_http, registry, lease)
+        deps = make_deps(settings, Gate(writer), metrics_http, registry, lease, client.skew)
         work = _work(settings, deps, client, telemetry, stop, lease)
         try:
             await _supervise(settings, telemetry, stop, lease, work)
@@ -179,15 +184,14 @@ async def _work(
     telemetry.health.begun()
     queue: WorkQueue[Key] = WorkQueue()
     telemetry.watch_queue(queue)
-    worker, index = Worker(queue, deps, telemetry), NoIndex()
-    namespaces = settings.namespace_list
+    worker = Worker(queue, deps, telemetry)
     async with asyncio.TaskGroup() as group:
         if lease is not None:
             group.create_task(_or_die(lease.hold()))
         for _ in range(settings.workers):
             group.create_task(_or_die(worker.run()))
-        group.create_task(resync(queue, deps, namespaces, telemetry, index.replace))
-        group.create_task(_watch(queue, settings, index, client, stop))
+        group.create_task(resync(queue, deps, deps.namespaces, telemetry, deps.claims.replace))
+        group.create_task(_watch(queue, settings, deps.claims, client, stop))
         log.info("the operator runs", version=__version__, metrics=_source(settings))
 
 
@@ -207,17 +211,17 @@ def _source(settings: Settings) -> str:
 async def _watch(
     queue: WorkQueue[Key],
     settings: Settings,
-    index: Index,
+    claims: ClaimIndex,
     client: KubeClient,
     stop: asyncio.Event,
 ) -> None:
     if await kinds_are_served(client, settings.namespace_list, stop):
-        await _run_kopf(queue, settings, index, stop)
+        await _run_kopf(queue, settings, claims, stop)
     raise _Stopped
 
 
 async def _run_kopf(
-    queue: WorkQueue[Key], settings: Settings, index: Index, stop: asyncio.Event
+    queue: WorkQueue[Key], settings: Settings, claims: ClaimIndex, stop: asyncio.Event
 ) -> None:
     """Runs the watches until ``stop``.
 
@@ -228,7 +232,7 @@ async def _run_kopf(
     stopping = asyncio.create_task(stop.wait())
     others = asyncio.all_tasks()  # with ``stopping``: kopf ends what is not among them
     tasks = await kopf.spawn_tasks(
-        registry=make_registry(queue, settings, index),
+        registry=make_registry(queue, settings, claims),
         settings=make_settings(),
         standalone=True,
         clusterwide=not namespaces,
@@ -264,7 +268,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{variable}: {item['msg'].removeprefix('Value error, ')}", file=sys.stderr)  # noqa: T201
         return 2
     configure_logging(settings)
-    disable_created_metrics()  # a second series for each, which nobody asks for
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
     try:
         asyncio.run(run(settings))
     except ApiError as e:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -111,6 +112,13 @@ class Telemetry:
         epoch.set_function(lambda: lease.epoch)
         age = self._gauge("lease_age_seconds", "Since the Lease was last renewed by this operator.")
         age.set_function(lambda: lease.age() if lease.leading else float("nan"))
+
+    def watch_skew(self, skew: Callable[[], timedelta]) -> None:
+        """Tells of the clock at every scrape."""
+        gauge = self._gauge(
+            "clock_skew_seconds", "By which our clock is ahead of the API server's."
+        )
+        gauge.set_function(lambda: skew().total_seconds())
 
     def _counter(self, name: str, what: str, *labels: str) -> Counter:
         return Counter(f"serinus_operator_{name}", what, labels, registry=self.registry)

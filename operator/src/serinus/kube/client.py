@@ -20,7 +20,8 @@ from kubernetes.aio.config.kube_config import load_kube_config
 
 from serinus.api import names
 from serinus.kube.errors import error_from
-from serinus.ports import Kind, Manifest, NotFound, Ref, Unreachable
+from serinus.kube.skew import Skew
+from serinus.ports import Clock, Kind, Manifest, NotFound, Ref, Unreachable
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
@@ -29,8 +30,12 @@ MERGE = "application/merge-patch+json"
 _VERSIONS = {("discovery.k8s.io", "endpointslices"): ("v1", "v1beta1")}
 
 
-async def connect(kubeconfig: str | None, *, request_timeout: float = 10.0) -> KubeClient:
+async def connect(
+    kubeconfig: str | None, *, request_timeout: float = 10.0, clock: Clock | None = None
+) -> KubeClient:
     """A client from a kubeconfig file, or from the pod's service account when none is named.
+
+    With a ``clock``, :attr:`KubeClient.skew` tells how far it is from the API server's.
 
     Raises:
         Unreachable: when neither gives credentials.
@@ -44,14 +49,16 @@ async def connect(kubeconfig: str | None, *, request_timeout: float = 10.0) -> K
     except ConfigException as e:
         where = kubeconfig or "the pod's service account (set KUBECONFIG outside of a cluster)"
         raise Unreachable(0, "NoCredentials", f"no credentials from {where}: {e}") from e
-    return KubeClient(ApiClient(configuration=configuration), request_timeout)
+    return KubeClient(ApiClient(configuration=configuration), request_timeout, clock)
 
 
 class KubeClient:
     """Fresh reads and writes with optimistic concurrency. Close it with :meth:`close`."""
 
-    def __init__(self, api: ApiClient, timeout: float) -> None:
+    def __init__(self, api: ApiClient, timeout: float, clock: Clock | None = None) -> None:
+        self.skew = Skew()
         self._api = api
+        self._clock = clock
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=3.0)
         self._versions: dict[tuple[str, str], str] = {}
 
@@ -151,10 +158,13 @@ class KubeClient:
         url = self._api.configuration.host + path
         if query:
             url += f"?{urlencode(query)}"
+        sent = self._clock.now() if self._clock is not None else None
         try:
             answer = await self._api.call_api(
                 method, url, headers, body, _request_timeout=self._timeout
             )
+            if self._clock is not None and sent is not None:
+                self.skew.heard(answer.headers.get("Date"), sent, self._clock.now())
             data = await answer.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as e:
             what = str(e) or type(e).__name__
