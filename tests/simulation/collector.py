@@ -39,7 +39,9 @@ class Collector:
             self._world.loop.outside(self._delay, self._foreground, meta["uid"])
 
     def _live(self, uid: str) -> tuple[Address, Object] | None:
-        return next(((a, o) for a, o in self._world.store.all() if o["metadata"]["uid"] == uid), None)
+        return next(
+            ((a, o) for a, o in self._world.store.all() if o["metadata"]["uid"] == uid), None
+        )
 
     def _finalizers(self, uid: str) -> list[str]:
         found = self._live(uid)

@@ -147,9 +147,7 @@ class Deployments(Controller):
             "conditions": [{"type": "Ready", "status": "True" if ready else "False"}],
             "containerStatuses": [container],
         }
-        self.world.write(
-            "deployments", "patch", address("pods", pod), {"status": status}, "status"
-        )
+        self.world.write("deployments", "patch", address("pods", pod), {"status": status}, "status")
 
     def _report(self, at: Address, live: Object, *, quota: bool) -> None:
         pods = self.pods(live)

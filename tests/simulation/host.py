@@ -7,9 +7,10 @@ When a part ends, the process ends, and a new one is started after a moment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from serinus.api import names
@@ -28,7 +29,7 @@ from serinus.reconcile.gate import Gate
 
 from .client import PASS, Client
 from .loop import OUTSIDE, Process
-from .metrics import Source
+from .metrics import Scrapes, Source
 from .store import EPOCH, Address, Object
 
 if TYPE_CHECKING:
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 OPERATORS = "serinus-system"
 WORKERS = 2
 _WATCHED = ("deployments", "services", "endpointslices", "httproutes")
+
+
+def _nothing() -> None:
+    """What a watch event of a child changes but the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +158,16 @@ class Host:
             ),
             tracking_uri="",
             epoch=lambda: self.epoch,
+            second=Scrapes(world, self),
         )
+        self.claims = deps.claims
         telemetry = Telemetry()
         self.queue = Queue(self)
         self.leading = True
         worker = Worker(self.queue, deps, telemetry)
         for _ in range(WORKERS):
             self._spawn(worker.run())
-        self._spawn(resync(self.queue, deps, (), telemetry))
+        self._spawn(resync(self.queue, deps, (), telemetry, deps.claims.replace))
 
     # --- what happens to it -------------------------------------------------------------------
 
@@ -170,8 +177,12 @@ class Host:
         """A watch event on its way: it adds the object's key, later, perhaps never or twice."""
         if not self.leading or self.process.dead:
             return
+        note: Callable[[], None] = _nothing
         if at.plural == names.PLURAL:
             key = Key(at.namespace, at.name)
+            note = partial(self.claims.drop, key)
+            if event != "DELETED":
+                note = partial(self.claims.put, item)
         elif at.plural in _WATCHED:
             labels = item["metadata"].get("labels") or {}
             if labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
@@ -182,8 +193,12 @@ class Host:
         loop = self.world.loop
         for delay in self.world.faults.on_event(self, at):
             loop.call_at(
-                loop.time() + delay, self.queue.add, key, context=self.process.context.copy()
+                loop.time() + delay, self._heard, key, note, context=self.process.context.copy()
             )
+
+    def _heard(self, key: Key, note: Callable[[], None]) -> None:
+        note()
+        self.queue.add(key)
 
     def crash(self, point: str = "idle") -> None:
         """Ends at once; nothing of it ever runs again."""
@@ -222,4 +237,3 @@ class Host:
         if self.alive and self.process.frozen:
             self.world.log("thaw", actor=self.name)
             self.world.loop.thaw(self.process)
-

@@ -58,44 +58,84 @@ class Prometheus:
             known.times.append(world.now)
             known.samples.append((counted.ok, counted.errors, counted.slow))
 
-    def read(self, query: SeriesQuery, lag: float) -> tuple[tuple[Series, ...], list[list[float]]]:
-        """The series of one arm, and the counts that they show: [time, requests, errors] so far."""
+    def read(self, query: SeriesQuery, lag: float) -> tuple[Series, ...]:
+        """The series of one arm; what was scraped in the last ``lag`` seconds is not there yet."""
         start = (query.start - EPOCH) / timedelta(seconds=1)
         end = min((query.end - EPOCH) / timedelta(seconds=1), self._world.now - lag)
+        arm = (query.revision, query.model, query.namespace)
         out: list[Series] = []
-        told: dict[float, list[float]] = {}
         for uid, pod in self._pods.items():
-            if (pod.revision, pod.model, pod.namespace) != (
-                query.revision, query.model, query.namespace,
-            ):  # fmt: skip
+            if (pod.revision, pod.model, pod.namespace) != arm:
                 continue
             first, last = bisect_left(pod.times, start), bisect_right(pod.times, end)
-            if first >= last:
-                continue
-            times = [EPOCH + timedelta(seconds=t) for t in pod.times[first:last]]
-            samples = pod.samples[first:last]
-            out += _series(uid, times, samples)
-            before = samples[0]
-            for t, sample in zip(pod.times[first:last], samples, strict=True):
-                grown = [b - a if b >= a else b for a, b in zip(before, sample, strict=True)]
-                sums = told.setdefault(t, [0, 0])
-                sums[0] += grown[0] + grown[1]
-                sums[1] += grown[1]
-                before = sample
-        requests = errors = 0.0
-        points = []
-        for t in sorted(told):
-            requests, errors = requests + told[t][0], errors + told[t][1]
-            points.append([round(t, 6), requests, errors])
-        return tuple(out), points
+            if first < last:
+                times = [EPOCH + timedelta(seconds=t) for t in pod.times[first:last]]
+                out += _series(uid, times, pod.samples[first:last])
+        return tuple(out)
 
 
 class Scrapes:
-    """The pods' own metrics, which may be out of reach."""
+    """``ports.MetricSource`` that asks the pods themselves, and remembers what they said."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, host: Host) -> None:
         self._world = world
-        self.away_until = 0.0
+        self._host = host
+        self._taken: dict[str, tuple[list[float], list[tuple[int, int, int]]]] = {}
+
+    async def read(self, query: SeriesQuery) -> Reading:
+        world = self._world
+        await asyncio.sleep(0.02 + 0.03 * world.rng.random())
+        if world.now < world.pods_silent_until:
+            _log(world, self._host, query, "failed", [], source="pods")
+            return QueryFailed("injected: the pods cannot be reached")
+        end = (query.end - EPOCH) / timedelta(seconds=1)
+        start = (query.start - EPOCH) / timedelta(seconds=1)
+        series: list[Series] = []
+        for target in query.targets:
+            uid = self._pod(target)
+            counted = world.traffic.counters.get(uid)
+            if counted is None:
+                continue
+            times, samples = self._taken.setdefault(uid, ([], []))
+            if not times or times[-1] < end:
+                times.append(end)
+                samples.append((counted.ok, counted.errors, counted.slow))
+            first = bisect_left(times, start)
+            moments = [EPOCH + timedelta(seconds=t) for t in times[first:]]
+            if moments:
+                series += _series(uid, moments, samples[first:])
+        if not series:
+            return NoData("no pod has counted anything")
+        _log(world, self._host, query, "samples", _points(series), source="pods")
+        return tuple(series)
+
+    def _pod(self, target: str) -> str:
+        address = target.rpartition(":")[0]
+        for pod in self._world.store.list("pods", None, {}):
+            if pod["status"]["podIP"] == address:
+                return str(pod["metadata"]["uid"])
+        return ""
+
+
+def _points(series: list[Series]) -> list[list[float]]:
+    """Requests and errors so far, summed over pods: [time, requests, errors]."""
+    sums: dict[float, list[float]] = {}
+    for one in series:
+        if one.name != contract.METRIC_REQUESTS:
+            continue
+        before = one.points[0][1]
+        for at, value in one.points:
+            t = (at - EPOCH) / timedelta(seconds=1)
+            both = sums.setdefault(t, [0.0, 0.0])
+            grown = value - before if value >= before else value
+            both[0] += grown
+            both[1] += grown if one.labels[contract.LABEL_CODE] == "5xx" else 0.0
+            before = value
+    out, requests, errors = [], 0.0, 0.0
+    for t in sorted(sums):
+        requests, errors = requests + sums[t][0], errors + sums[t][1]
+        out.append([round(t, 6), requests, errors])
+    return out
 
 
 def _series(uid: str, times: list[Any], samples: list[tuple[int, int, int]]) -> list[Series]:
@@ -136,7 +176,7 @@ class Source:
         else:
             await asyncio.sleep(0.02 + 0.03 * world.rng.random())
         lag = world.pace.scrape_lag + (30.0 if fault == "stale" else 0.0)
-        series, points = world.prometheus.read(query, lag)
+        series = world.prometheus.read(query, lag)
         answer: Reading = series
         match fault:
             case "empty":
@@ -148,24 +188,34 @@ class Source:
             case "nan" | "inf" | "negative":
                 answer = _spoil(series, {"nan": nan, "inf": inf, "negative": -5.0}[fault])
             case "crash":
-                self._log(query, "failed", [])
+                _log(world, self._host, query, "failed", [])
                 raise RuntimeError("injected: a bug of the source")
-        self._log(query, _kind(answer, fault), points if answer is series else [])
+        points = _points(list(series)) if answer is series else []
+        _log(world, self._host, query, _kind(answer, fault), points)
         return answer
 
-    def _log(self, query: SeriesQuery, answer: str, points: list[list[float]]) -> None:
-        self._world.log(
-            "metrics",
-            actor=self._host.name,
-            object=f"{query.namespace}/{query.model}",
-            revision=query.revision,
-            start=(query.start - EPOCH) / timedelta(seconds=1),
-            end=(query.end - EPOCH) / timedelta(seconds=1),
-            answer=answer,
-            requests=points[-1][1] if points else 0,
-            errors=points[-1][2] if points else 0,
-            points=points,
-        )
+
+def _log(
+    world: World,
+    host: Host,
+    query: SeriesQuery,
+    answer: str,
+    points: list[list[float]],
+    source: str = "prometheus",
+) -> None:
+    world.log(
+        "metrics",
+        actor=host.name,
+        object=f"{query.namespace}/{query.model}",
+        revision=query.revision,
+        start=(query.start - EPOCH) / timedelta(seconds=1),
+        end=(query.end - EPOCH) / timedelta(seconds=1),
+        answer=answer,
+        source=source,
+        requests=points[-1][1] if points else 0,
+        errors=points[-1][2] if points else 0,
+        points=points,
+    )
 
 
 def _kind(answer: Reading, fault: str) -> str:

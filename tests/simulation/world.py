@@ -15,10 +15,10 @@ from serinus.ports import ApiError, NotFound
 
 from .client import READS, Call
 from .collector import Collector
-from .host import Host, Setup
 from .controllers import Deployments, Endpoints, Gateway
+from .host import Host, Setup
 from .loop import OUTSIDE, VirtualLoop
-from .metrics import Prometheus, Scrapes
+from .metrics import Prometheus
 from .registry import ModelRegistry
 from .store import Address, Object, Store
 from .traffic import Traffic
@@ -90,7 +90,7 @@ class World:
     gateway: Gateway = field(init=False)
     traffic: Traffic = field(init=False)
     prometheus: Prometheus = field(init=False)
-    scrapes: Scrapes = field(init=False)
+    pods_silent_until: float = 0.0  # until then no pod can be scraped directly
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)  # noqa: S311
@@ -103,7 +103,6 @@ class World:
         Collector(self)
         self.traffic = Traffic(self)
         self.prometheus = Prometheus(self)
-        self.scrapes = Scrapes(self)
         self.store.watch(self._watched)
 
     @property
@@ -325,4 +324,14 @@ def version_of(template: Mapping[str, Any]) -> str:
     return ""
 
 
-__all__ = ["NAMESPACE", "OUTSIDE", "GaveUp", "NotFound", "Pace", "Truth", "World", "short", "version_of"]
+__all__ = [
+    "NAMESPACE",
+    "OUTSIDE",
+    "GaveUp",
+    "NotFound",
+    "Pace",
+    "Truth",
+    "World",
+    "short",
+    "version_of",
+]

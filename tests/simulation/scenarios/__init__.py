@@ -6,7 +6,5 @@ from ..run import Scenario
 from . import basics, changes, operators, troubles
 
 SCENARIOS: dict[str, Scenario] = {
-    s.name: s
-    for module in (basics, troubles, changes, operators)
-    for s in module.SCENARIOS
+    s.name: s for module in (basics, troubles, changes, operators) for s in module.SCENARIOS
 }

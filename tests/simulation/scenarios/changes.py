@@ -8,7 +8,16 @@ from ..collector import terminate
 from ..run import Scenario
 from ..world import NAMESPACE, World
 from .basics import (
-    GONE, LIMIT, at_rest, first_deploy, over, rolled_back, serving, spec, started, weighted,
+    GONE,
+    LIMIT,
+    at_rest,
+    first_deploy,
+    over,
+    rolled_back,
+    serving,
+    spec,
+    started,
+    weighted,
 )  # fmt: skip
 
 
@@ -210,9 +219,7 @@ SCENARIOS = (
     Scenario("approved", approved, (at_rest("2"),)),
     Scenario("paused-and-resumed", paused_and_resumed, (at_rest("2"),)),
     Scenario("abort-and-promote", abort_and_promote, (rolled_back("1", "2"),)),
-    Scenario(
-        "abort-races-promotion", abort_races_promotion, (rolled_back("1", "2"), at_rest("2"))
-    ),
+    Scenario("abort-races-promotion", abort_races_promotion, (rolled_back("1", "2"), at_rest("2"))),
     Scenario("promote-races-breach", promote_races_breach, (rolled_back("1", "2"),)),
     Scenario("breach-while-paused", breach_while_paused, (rolled_back("1", "2"),)),
     Scenario("abort-and-new-spec", abort_and_new_spec, (at_rest("3"),)),

@@ -8,7 +8,7 @@ from ..host import Setup
 from ..run import Scenario
 from ..store import Address
 from ..world import NAMESPACE, World
-from .basics import at_rest, happy_path, first_deploy, rolled_back, serving, spec, weighted
+from .basics import at_rest, first_deploy, happy_path, rolled_back, serving, spec, weighted
 from .changes import mid_canary
 
 ALONE = Setup()

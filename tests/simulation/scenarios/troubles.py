@@ -7,7 +7,15 @@ from typing import Any
 from ..run import Scenario
 from ..world import World
 from .basics import (
-    LIMIT, at_rest, first_deploy, over, rolled_back, serving, spec, started, weighted,
+    LIMIT,
+    at_rest,
+    first_deploy,
+    over,
+    rolled_back,
+    serving,
+    spec,
+    started,
+    weighted,
 )  # fmt: skip
 
 
@@ -88,9 +96,27 @@ async def metrics_away_for_long(w: World) -> None:
     await first_deploy(w)
     w.apply("churn", spec("2"))
     await weighted(w, "2", 20)
-    w.prometheus.away_until = w.now + 200.0
-    w.scrapes.away_until = w.now + 200.0
+    w.prometheus.away_until = w.pods_silent_until = w.now + 200.0
     await serving(w, "2", 400.0)
+
+
+async def only_pods_tell(w: World) -> None:
+    """Prometheus never comes back; after two minutes the pods are asked themselves."""
+    await first_deploy(w)
+    w.apply("churn", spec("2"))
+    await weighted(w, "2", 20)
+    w.prometheus.away_until = 1e9
+    await serving(w, "2", 400.0)
+
+
+async def breach_in_an_outage(w: World) -> None:
+    """The canary fails while Prometheus is away: what the pods tell is enough."""
+    await first_deploy(w)
+    w.apply("churn", spec("2"))
+    await weighted(w, "2", 20)
+    w.prometheus.away_until = 1e9
+    w.set_truth("2", errors=0.6)
+    await over(w, "2", 400.0)
 
 
 async def quiet(w: World) -> None:
@@ -131,6 +157,8 @@ SCENARIOS = (
     Scenario("stable-dies", stable_dies, (rolled_back("1", "2"),)),
     Scenario("metrics-away", metrics_away, (at_rest("2"),)),
     Scenario("metrics-away-long", metrics_away_for_long, (at_rest("2"),)),
+    Scenario("only-pods-tell", only_pods_tell, (at_rest("2"),)),
+    Scenario("breach-in-outage", breach_in_an_outage, (rolled_back("1", "2"),)),
     Scenario("quiet", quiet, (at_rest("2"),)),
     Scenario("zero-traffic", zero_traffic, (STALLED,)),
 )

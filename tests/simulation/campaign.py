@@ -1,0 +1,133 @@
+"""Many runs: which, in what order, and what came of them."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+
+from .faults import PAIRED, RECIPES, Faults, make, parse
+from .faults.calls import ERRORS, POINTS
+from .host import Setup
+from .run import Result, Trouble, run
+from .scenarios import SCENARIOS
+
+COLLECT_EVERY = 20  # runs between two collections of garbage
+
+# The stories whose every API call is tried with every crash point on every run of the tests.
+MAIN = ("first-deploy", "happy-path", "breach-step-1", "new-spec-mid-canary", "aborted", "a-b-a")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One run, as it can be asked for on the command line."""
+
+    scenario: str
+    seed: int
+    faults: str = "none"  # name of a recipe
+    at: tuple[str, ...] = ()  # CALL:WHAT
+    rest: int = 0  # resyncs without a write at the end; 0: as the story has it
+
+    def command(self) -> str:
+        """What to type to have this run again."""
+        parts = [f"python -m tests.simulation --scenario {self.scenario} --seed {self.seed}"]
+        if self.faults != "none":
+            parts.append(f"--faults {self.faults}")
+        parts += [f"--at {text}" for text in self.at]
+        parts += [f"--rest {self.rest}"] if self.rest else []
+        return " ".join(parts)
+
+    def run(self) -> Result:
+        """Runs it."""
+        scenario = SCENARIOS[self.scenario]
+        faults: Faults = parse(self.at) if self.at else make(self.faults, self.seed)
+        if set(self.faults.split("+")) & set(PAIRED) and not scenario.setup.lease:
+            scenario = replace(scenario, setup=Setup(replicas=2, lease=True))
+        if self.rest:
+            scenario = replace(scenario, rest=self.rest)
+        return run(scenario, self.seed, faults)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What many runs have shown."""
+
+    runs: int = 0
+    faults: Counter[str] = field(default_factory=Counter)
+    calls: int = 0
+    failed: list[tuple[Case, list[Trouble]]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def injected(self) -> int:
+        return sum(self.faults.values())
+
+    def add(self, case: Case, result: Result) -> None:
+        self.runs += 1
+        self.calls += result.calls
+        self.faults += result.faults
+        if result.troubles:
+            self.failed.append((case, result.troubles))
+
+    def merge(self, other: Tally) -> None:
+        self.runs += other.runs
+        self.calls += other.calls
+        self.faults += other.faults
+        self.failed += other.failed
+        self.seconds = max(self.seconds, other.seconds)
+
+    def text(self) -> str:
+        """The summary, and how to see each failure again."""
+        lines = [
+            f"{self.runs} runs, {self.calls} API calls, {self.injected} injected faults, "
+            f"{len(self.failed)} runs with violations, {self.seconds:.0f} s"
+        ]
+        lines += [f"  {count:8} {what}" for what, count in sorted(self.faults.items())]
+        for case, troubles in self.failed[:20]:
+            lines.append(case.command())
+            lines += [f"    {t.invariant} at {t.t:.3f} s: {t.message}"[:1000] for t in troubles[:3]]
+        return "\n".join(lines)
+
+
+def work(cases: Iterable[Case]) -> Tally:
+    """Runs them one after the other."""
+    tally, begun = Tally(), time.perf_counter()
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        for case in cases:
+            tally.add(case, case.run())
+            if tally.runs % COLLECT_EVERY == 0:
+                gc.collect()
+    finally:
+        if was_on:
+            gc.enable()
+    tally.seconds = time.perf_counter() - begun
+    return tally
+
+
+def matrix(name: str, seed: int = 1, points: Iterable[str] = POINTS) -> list[Case]:
+    """Every API call of a story, with every crash point."""
+    calls = Case(name, seed).run().calls
+    kinds = tuple(points)
+    return [
+        Case(name, seed, at=(f"{index}:{what}",)) for index in range(1, calls + 1) for what in kinds
+    ]
+
+
+def errors(name: str, seed: int = 1) -> list[Case]:
+    """Every API call of a story, with every error."""
+    return matrix(name, seed, ERRORS)
+
+
+def wanders(first: int) -> Iterator[Case]:
+    """Stories with faults, at random, for ever; which they are depends on ``first`` alone."""
+    recipes = [name for name in RECIPES if name != "none"]
+    for seed in iter(lambda n=iter(range(first, 2**62)): next(n), None):  # type: ignore[misc]
+        rng = Random(seed)  # noqa: S311
+        name = rng.choice(sorted(SCENARIOS))
+        faults = "mixed" if rng.random() < 0.3 else rng.choice(recipes)
+        yield Case(name, seed, faults)

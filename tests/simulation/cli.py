@@ -1,0 +1,105 @@
+"""The command line of the simulation."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from .campaign import Case, Tally, wanders, work
+from .faults import RECIPES
+from .run import Result, line
+from .scenarios import SCENARIOS
+
+BATCH = 100  # runs between two lines of progress
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Exit code 1 when a promise was broken."""
+    args = _parser().parse_args(argv)
+    if args.list:
+        print("\n".join((*sorted(SCENARIOS), "", *RECIPES, "mixed")))
+        return 0
+    if args.soak:
+        return _soak(args.soak, args.jobs, args.seed)
+    if args.latency:
+        from .latency import main as latency
+
+        return latency(args.latency, args.jobs, args.seed)
+    if not args.scenario:
+        print("name a --scenario, or --soak N, --latency N, --list", file=sys.stderr)
+        return 2
+    return _replay(args)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--scenario", choices=sorted(SCENARIOS))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", default="none", help="a recipe, several with +, or mixed")
+    parser.add_argument("--at", action="append", default=[], metavar="CALL:WHAT")
+    parser.add_argument("--crash", action="append", default=[], metavar="CALL:POINT")
+    parser.add_argument("--rest", type=int, default=0, help="resyncs without a write at the end")
+    parser.add_argument("--log", type=Path, help="write the whole log here, one event per line")
+    parser.add_argument("--soak", type=int, metavar="N", help="until N faults were injected")
+    parser.add_argument("--latency", type=int, metavar="N", help="N seeds: breach to weight 0")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--list", action="store_true", help="scenarios and recipes")
+    return parser
+
+
+def _replay(args: argparse.Namespace) -> int:
+    case = Case(args.scenario, args.seed, args.faults, (*args.at, *args.crash), args.rest)
+    result = case.run()
+    if args.log:
+        args.log.write_text("".join(map(line, result.events)))
+    print(
+        f"{result.seconds:.1f} simulated seconds, {result.calls} API calls, "
+        f"{sum(result.faults.values())} faults, log sha256 {result.digest()}"
+    )
+    print(f"in the end: {dict(result.facts)}")
+    for trouble in result.troubles:
+        print(f"{trouble.invariant} at {trouble.t:.3f} s: {trouble.message}")
+        print(_before(result, trouble.t))
+    return 1 if result.troubles else 0
+
+
+def _before(result: Result, moment: float, count: int = 12) -> str:
+    """The last events before a violation that changed something."""
+    telling = [
+        event
+        for event in result.events
+        if event["t"] <= moment + 1e-6
+        and (event["kind"] != "request" or event["verb"] not in {"get", "list"})
+        and event["kind"] not in {"traffic", "pass"}
+    ]
+    return "\n".join(f"    {line(event)[:300].rstrip()}" for event in telling[-count:])
+
+
+def _soak(faults: int, jobs: int, seed: int) -> int:
+    total = Tally()
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        source = wanders(seed)
+        batches = iter(lambda: list(islice(source, BATCH)), [])
+        for tally in pool.imap_unordered(work, _until(batches, total, faults), chunksize=1):
+            total.merge(tally)
+            print(
+                f"{total.runs} runs, {total.injected} faults, {len(total.failed)} failed",
+                file=sys.stderr,
+            )
+            if total.injected >= faults or len(total.failed) > 50:
+                pool.terminate()
+                break
+    print(total.text())
+    return 1 if total.failed else 0
+
+
+def _until(batches: Iterator[list[Case]], total: Tally, faults: int) -> Iterator[list[Case]]:
+    """Batches as long as more faults are wanted."""
+    for batch in batches:
+        if total.injected >= faults:
+            return
+        yield batch
