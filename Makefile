@@ -27,7 +27,7 @@ test: ## every test; ARGS="..." goes to pytest
 test-kubernetes: ## operator, node and gateway on the Kubernetes that SERINUS_TEST_KUBECONFIG names
 	@tools/setup test
 	@test -n "$(SERINUS_TEST_KUBECONFIG)" || { echo "set SERINUS_TEST_KUBECONFIG to the kubeconfig of a cluster for tests"; exit 2; }
-	$(bin)/python -m pytest tests/integration/test_kubernetes.py tests/integration/sandbox/test_pods.py \
+	$(bin)/python -m pytest tests/integration/kubernetes tests/integration/sandbox/test_pods.py \
 	  tests/integration/sandbox/test_traffic.py -q $(ARGS)
 
 test-conformance: ## the sandbox's API server compared with the one of SERINUS_TEST_KUBECONFIG, without controllers there

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -36,6 +37,8 @@ class OperatorProcess:
         }
         self._log = log
         self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = False
+        self.deaths = 0  # that nobody asked for
 
     @property
     def pid(self) -> int:
@@ -48,6 +51,7 @@ class OperatorProcess:
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
+        self._wanted = True
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "serinus.app"],
@@ -67,8 +71,17 @@ class OperatorProcess:
     def _end(self, how: signal.Signals) -> int:
         if self._process is None:
             raise RuntimeError("the operator was never started")
+        self._wanted = False
         self._process.send_signal(how)
         return self._process.wait(timeout=_STOP_SECONDS)
+
+    async def keep(self) -> None:
+        """Starts it again whenever it ends by itself, as a kubelet does; for ever."""
+        while True:
+            if self._wanted and not self.running:
+                self.deaths += 1
+                self.start()
+            await asyncio.sleep(0.1)
 
     async def metrics(self) -> dict[str, float]:
         """Its metrics without labels, by sample name; empty while it does not answer."""

@@ -16,7 +16,12 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
 
+from bench.operator.cluster import install  # noqa: E402 - found by the line above
 from control_plane import World, a_world  # noqa: E402 - found by the line above
+from stories import make_models  # noqa: E402
+
+from serinus.kube.client import KubeClient, connect  # noqa: E402
+from serinus.sandbox.client import KubeClient as SandboxClient  # noqa: E402
 
 KUBECONFIG = os.environ.get("SERINUS_TEST_KUBECONFIG")
 _CLUSTER_FIXTURES = {"world", "kube"}
@@ -32,6 +37,25 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not KUBECONFIG:
                 reason = "no real Kubernetes: set SERINUS_TEST_KUBECONFIG"
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """URIs of models by name; the same ones for every test, as revisions depend on them."""
+    return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+async def kube() -> AsyncIterator[KubeClient]:
+    """The operator's own client, with an admin's rights."""
+    admin = Path(KUBECONFIG or "")
+    async with SandboxClient.from_kubeconfig(admin) as client:
+        await install(client)
+    own = await connect(str(admin))
+    try:
+        yield own
+    finally:
+        await own.close()
 
 
 @pytest.fixture

@@ -20,6 +20,13 @@ from serinus.sandbox.client import KubeClient
 from serinus.sandbox.informer import Informer
 from serinus.sandbox.resources import DEPLOYMENTS, HTTP_ROUTES, NAMESPACES
 
+# Short, so that a killed operator's successor need not wait for long.
+LEASE = {
+    "SERINUS_LEASE_DURATION": "1500ms",
+    "SERINUS_LEASE_RENEW_DEADLINE": "1s",
+    "SERINUS_LEASE_RETRY": "250ms",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -33,16 +40,21 @@ class World:
 
     @asynccontextmanager
     async def operator(self, *namespaces: str, **settings: str) -> AsyncIterator[OperatorProcess]:
-        """The operator under its own account, for these namespaces; not started, killed at the end."""
+        """The operator under its own account, for these namespaces; killed at the end.
+
+        The caller starts it. When it ends by itself it is started again.
+        """
         kubeconfig = await cluster.operator_kubeconfig(self.client, self.admin, self.folder)
         own = {
             "SERINUS_NAMESPACES": ",".join(namespaces),
             "SERINUS_PROMETHEUS_URL": self.prometheus.url,
         }
-        process = OperatorProcess(kubeconfig, self.log, {**own, **settings})
+        process = OperatorProcess(kubeconfig, self.log, {**own, **LEASE, **settings})
+        keeping = asyncio.create_task(process.keep())
         try:
             yield process
         finally:
+            keeping.cancel()
             if process.running:
                 process.kill()
 

@@ -23,7 +23,6 @@ from stories import (
     ROLLBACK,
     facts,
     is_over,
-    make_models,
     model_deployment,
     serves,
     turning_point,
@@ -35,7 +34,7 @@ KILLS = int(os.environ.get("SERINUS_TEST_KILLS", "10"))
 SEED = int(os.environ.get("SERINUS_TEST_SEED", "1"))
 STORIES = (PROMOTION, ROLLBACK)
 KILLS_PER_RUN = 6
-LIFE = (0.0, 2.5)  # seconds from the operator's start to its end: some die before they did anything
+LIFE = (0.0, 6.0)  # seconds from the operator's start to its end: some die before they lead
 DEADLINE = 120.0
 
 
@@ -120,14 +119,24 @@ async def tell(world: World, models: dict[str, str], killer: AtRandom) -> Told:
         return Told(await ends_of(world, keys), len(killer.lives))
 
 
-@pytest.mark.timeout(90 + 20 * KILLS)
+@pytest.fixture(scope="module")
+def known() -> dict[str, Any]:
+    """How the stories end without kills, once they were told so."""
+    return {}
+
+
+@pytest.fixture
+async def expected(world: World, models: dict[str, str], known: dict[str, Any]) -> dict[str, Any]:
+    if not known:
+        known |= (await tell(world, models, AtRandom(drawn(), 0))).ends
+    return known
+
+
+@pytest.mark.timeout(120 + 20 * KILLS)
 async def test_after_kills_at_random_moments_all_ends_as_in_an_undisturbed_run(
-    world: World,
+    world: World, models: dict[str, str], expected: dict[str, Any]
 ) -> None:
-    models = make_models(world.folder)
     began = time.monotonic()
-    expected = (await tell(world, models, AtRandom(drawn(), 0))).ends
-    undisturbed = time.monotonic() - began
     moments = drawn()
     kills = runs = 0
     while kills < KILLS:
@@ -136,19 +145,14 @@ async def test_after_kills_at_random_moments_all_ends_as_in_an_undisturbed_run(
         assert told.ends == expected, f"seed {SEED}, run {runs}, killed after {killer.lives} s"
         kills += told.kills
         runs += 1
-    took = time.monotonic() - began - undisturbed
-    sys.stdout.write(
-        f"seed {SEED}: {kills} kills in {runs} runs of {took / runs:.1f} s; "
-        f"undisturbed {undisturbed:.1f} s\n"
-    )
+    took = time.monotonic() - began
+    sys.stdout.write(f"seed {SEED}: {kills} kills in {runs} runs, {took:.0f} s\n")
 
 
 async def test_a_kill_right_after_every_turning_point_changes_nothing_of_the_end(
-    world: World,
+    world: World, models: dict[str, str], expected: dict[str, Any]
 ) -> None:
     """The watch tells of a commit before the operator has carried it out, mostly."""
-    models = make_models(world.folder)
-    expected = (await tell(world, models, AtRandom(drawn(), 0))).ends
     async with world.namespace() as namespace, world.operator(namespace) as operator:
         keys = tuple((namespace, story) for story in STORIES)
         points: dict[Key, list[Any]] = {key: [] for key in keys}
