@@ -120,7 +120,12 @@ class KubeApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SeriesQuery:
-    """Raw samples of one arm of one ModelDeployment."""
+    """Raw samples of one arm of one ModelDeployment.
+
+    Attributes:
+        bounds: of the latency buckets that are judged by, in seconds; a source may leave out others, and all
+            of them where this is empty. None: all buckets.
+    """
 
     namespace: str
     model: str
@@ -128,6 +133,7 @@ class SeriesQuery:
     start: datetime  # samples from here ...
     end: datetime  # ... to here
     targets: tuple[str, ...]  # host:port of the arm's pods, for sources that ask them directly
+    bounds: tuple[str, ...] | None = None
 
 
 class MetricSource(Protocol):

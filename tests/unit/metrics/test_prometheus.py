@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 
 import httpx2
 import pytest
 
 from serinus.core.observed import NoData, QueryFailed
-from serinus.metrics.prometheus import PrometheusSource, build, parse
+from serinus.metrics.prometheus import WIDE, PrometheusSource, build, parse
 from serinus.ports import SeriesQuery
 
 END = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -28,6 +30,71 @@ def test_the_query_selects_one_arms_live_counters_over_exactly_the_window() -> N
         '{__name__=~"serinus_requests_total|serinus_request_duration_seconds_bucket",'
         'namespace="ml",model="churn",revision="01234567",traffic="live"}[90s]'
     )
+
+
+@pytest.mark.parametrize("wide", [True, False])
+def test_without_a_latency_bound_no_bucket_is_asked_for(wide: bool) -> None:
+    text = build(query(bounds=()), "namespace", wide=wide)
+    assert text.startswith('{__name__="serinus_requests_total",namespace="ml",')
+
+
+def test_a_narrow_query_has_the_judged_buckets_in_every_spelling_and_one_per_decade() -> None:
+    text = build(query(bounds=("0.25", "2.0")), "namespace", wide=False)
+    (pattern,) = re.findall(r'le=~"([^"]*)"', text)
+    found = {le for le in ("", "0.25", "2", "2.0", "+Inf", "0.1", "1") if re.fullmatch(pattern, le)}
+    assert found == {"", "0.25", "2", "2.0", "+Inf", "0.1", "1"}
+    assert not any(re.fullmatch(pattern, le) for le in ("0.5", "0x25", "12", "20", "5.0"))
+
+
+@pytest.mark.parametrize("bounds", [None, ("1000000.0",)])
+def test_buckets_whose_spelling_is_not_known_are_all_asked_for(bounds) -> None:
+    assert "le=" not in build(query(bounds=bounds), "namespace", wide=False)
+
+
+class Answers:
+    """A Prometheus with large answers: sizes in the order of the questions."""
+
+    def __init__(self, *sizes: int) -> None:
+        self.sizes = list(sizes)
+        self.asked: list[str] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.asked.append(parse_qs(request.content.decode())["query"][0])
+        return httpx2.Response(200, content=answer().ljust(self.sizes.pop(0)))
+
+    async def read(self, **fields):
+        async with httpx2.AsyncClient(transport=httpx2.MockTransport(self)) as client:
+            source = PrometheusSource("http://prometheus:9090", client, limit=1000)
+            return await source.read(query(**fields))
+
+
+async def test_an_answer_that_is_too_large_is_asked_for_again_with_fewer_buckets() -> None:
+    prometheus = Answers(1001, 999)
+    assert await prometheus.read(bounds=("0.25",)) == ()
+    assert ["le=~" in text for text in prometheus.asked] == [False, True]
+
+
+async def test_a_long_window_is_asked_for_with_few_buckets_at_once() -> None:
+    prometheus = Answers(999)
+    assert await prometheus.read(bounds=("0.25",), start=END - WIDE - timedelta(seconds=1)) == ()
+    assert ["le=~" in text for text in prometheus.asked] == [True]
+
+
+@pytest.mark.parametrize(("bounds", "questions"), [(("0.25",), 2), ((), 1), (None, 1)])
+async def test_what_is_still_too_large_is_a_failure_that_says_what_to_do(bounds, questions) -> None:
+    prometheus = Answers(1001, 1001)
+    found = await prometheus.read(bounds=bounds)
+    assert isinstance(found, QueryFailed)
+    assert "more than 1000 bytes" in found.message
+    assert "minRequests" in found.message
+    assert len(prometheus.asked) == questions
+
+
+def test_two_replicas_are_no_evidence_and_what_to_do_is_told() -> None:
+    one, two = ({**REQUESTS, "prometheus_replica": name} for name in "ab")
+    found = parse(200, matrix((one, [[1, "1"]]), (two, [[1, "1"]])))
+    assert isinstance(found, NoData)
+    assert "SERINUS_PROMETHEUS_URL" in found.message
 
 
 def test_label_values_are_escaped() -> None:
@@ -60,6 +127,7 @@ def test_two_scrape_jobs_are_no_evidence_and_are_named() -> None:
     found = parse(200, matrix((REQUESTS, [[1, "1"]]), (TWICE, [[1, "1"]])))
     assert isinstance(found, NoData)
     assert "job is 'a', 'b'" in found.message
+    assert "take them out of the others' selectors" in found.message
 
 
 def test_samples_become_series() -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import httpx2
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from serinus.core.observed import NoData, QueryFailed, Window
-from serinus.core.samples import counts
-from serinus.metrics.scrape import KEPT, ScrapeSource
+from serinus.core.observed import NoData, QueryFailed, Series, Window
+from serinus.core.samples import counts, increase
+from serinus.metrics.scrape import KEPT, MOST, ScrapeSource, thin
 from serinus.ports import SeriesQuery
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -74,11 +77,97 @@ async def test_without_a_pod_there_is_no_data(source) -> None:
     assert isinstance(found, NoData)
 
 
-async def test_old_samples_are_forgotten(pods, source) -> None:
-    await source.read(query(10))
-    late = START + KEPT + timedelta(minutes=5)
-    found = await source.read(SeriesQuery("ml", "churn", "r1", START, late, ("a:8080", "b:8080")))
-    assert {len(series.points) for series in found} == {1}
+def ask(second: float, since: float = 0, **fields) -> SeriesQuery:
+    at = START + timedelta(seconds=second)
+    base = {"start": START + timedelta(seconds=since), "end": at}
+    return dataclasses.replace(query(0), **base, **fields)
+
+
+async def test_samples_of_before_the_query_are_forgotten_for_good(pods, source) -> None:
+    for second in (10, 20, 30):
+        await source.read(ask(second))
+    found = await source.read(ask(40, since=30))
+    assert {len(series.points) for series in found} == {2}
+    found = await source.read(ask(50))
+    assert {len(series.points) for series in found} == {3}
+
+
+async def test_a_slot_of_days_keeps_its_beginning_and_all_its_requests(pods, source) -> None:
+    for i in range(3 * MOST):
+        pods.counters = {"a": (i, 0), "b": (0, 0)}
+        found = await source.read(ask(100 * i))
+    assert max(len(series.points) for series in found) <= MOST
+    end = START + timedelta(seconds=100 * i)
+    assert counts(found, Window(START, end, START)).requests == i
+    lately = counts(found, Window(end - timedelta(seconds=500), end, START))
+    assert lately.requests == 5, "the latest are all there"
+
+
+@given(st.lists(st.integers(0, 1000), min_size=4, max_size=40))
+def test_thinning_never_makes_requests_up(values: list[int]) -> None:
+    """Also when pods start anew in between."""
+    points = [(START + timedelta(seconds=i), float(v)) for i, v in enumerate(values)]
+    window = Window(points[0][0], points[-1][0], START)
+    before = increase(Series("n", {}, tuple(points)), window)
+    ends = points[0], points[-1]
+    thin(points)
+    after = increase(Series("n", {}, tuple(points)), window)
+    assert before is not None
+    assert after is not None
+    assert after <= before
+    assert (points[0], points[-1]) == ends
+
+
+async def test_intervals_of_hours_have_two_samples_to_compare(pods, source) -> None:
+    hours = 3600.0 * 5
+    await source.read(ask(hours, since=0))
+    await source.read(ask(hours + 10, since=hours, model="other"))
+    pods.counters["a"] = (7, 0)
+    found = await source.read(ask(2 * hours, since=hours))
+    window = Window(START + timedelta(seconds=hours), START + timedelta(seconds=2 * hours), START)
+    assert counts(found, window).requests == 7
+
+
+async def test_arms_that_nobody_asks_for_any_more_are_forgotten(pods, source) -> None:
+    await source.read(ask(10))
+    await source.read(ask(20, revision="r2"))
+    await source.read(ask(20 + KEPT.total_seconds(), revision="r2", since=3000))
+    assert len(source) == 1
+
+
+async def test_objects_with_pods_of_the_same_labels_do_not_disturb_each_other(pods, source) -> None:
+    """Another namespace, another revision: each has its own memory and its own beginning."""
+    others = {"namespace": "shop"}
+    await source.read(ask(10))
+    pods.counters["a"] = (5, 0)
+    await source.read(ask(20, **others))
+    pods.counters["a"] = (9, 0)
+    mine = await source.read(ask(30))
+    theirs = await source.read(ask(40, since=20, **others))
+    assert counts(mine, Window(START, START + timedelta(seconds=30), START)).requests == 9
+    assert counts(theirs, Window(START, START + timedelta(seconds=40), START)).requests == 4
+
+
+async def test_a_clock_that_is_set_back_loses_what_lay_ahead_and_goes_on(pods, source) -> None:
+    await source.read(ask(10))
+    pods.counters["a"] = (3, 0)
+    await source.read(ask(5000))
+    await source.read(ask(20))
+    pods.counters["a"] = (8, 0)
+    found = await source.read(ask(30))
+    at = [START + timedelta(seconds=s) for s in (20, 30)]
+    assert counts(found, Window(at[0], at[1], START)).requests == 5
+
+
+async def test_where_nothing_is_judged_by_latency_no_bucket_is_remembered(source) -> None:
+    text = (
+        f"serinus_requests_total{{{LABELS}}} 1\n"
+        f'serinus_request_duration_seconds_bucket{{{LABELS},le="1"}} 1\n'
+    )
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, text=text))
+    async with httpx2.AsyncClient(transport=transport) as client:
+        for bounds, want in ((None, 4), ((), 2), (("1.0",), 4)):
+            assert len(await ScrapeSource(client).read(ask(10, bounds=bounds))) == want
 
 
 LABELS = 'model="churn",revision="r1",traffic="live",code="2xx"'

@@ -21,6 +21,10 @@ class FetchFailed(Exception):
     """There is no usable answer; the text says why, for people."""
 
 
+class TooLarge(FetchFailed):
+    """There is more than the limit."""
+
+
 async def fetch(
     client: httpx2.AsyncClient,
     method: str,
@@ -33,6 +37,7 @@ async def fetch(
     """Status and body of an answer of at most ``limit`` bytes that is complete in ``seconds``.
 
     Raises:
+        TooLarge: the answer has more.
         FetchFailed: anything else.
     """
     headers = {"Accept-Encoding": "identity"}  # no small answer that unpacks to a large one
@@ -48,7 +53,7 @@ async def fetch(
             async for chunk in answer.aiter_bytes():
                 body += chunk
                 if len(body) > limit:
-                    raise FetchFailed(f"answered more than {limit} bytes")
+                    raise TooLarge(f"answered more than {limit} bytes")
             return answer.status_code, bytes(body)
     except TimeoutError as e:
         raise FetchFailed(f"did not answer completely within {seconds:g} s") from e

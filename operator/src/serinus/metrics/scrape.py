@@ -1,14 +1,15 @@
 """Raw counter samples straight from the pods: the source where no Prometheus is configured.
 
 A pod only tells what it has counted so far, so this source remembers the samples that it took. A
-restart forgets them, which costs evidence (verdicts wait longer) but never makes any.
+restart forgets them, which costs evidence (verdicts wait longer) but never makes any. Each arm has its own
+memory: what is asked of one says nothing of another.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
@@ -18,7 +19,8 @@ from serinus.metrics.fetch import BUCKET, FetchFailed, check_bucket, fetch
 from serinus.ports import SeriesQuery
 from serinus_server import contract
 
-KEPT = timedelta(hours=1)
+KEPT = timedelta(hours=1)  # after the last question about an arm
+MOST = 600  # samples of one series: 10 minutes at the shortest interval; a slot may last for days
 MAX_BYTES = 1024 * 1024
 SECONDS = 5.0  # for one pod's whole answer
 _WANTED = {contract.METRIC_REQUESTS, BUCKET}
@@ -34,7 +36,11 @@ class ScrapeSource:
     def __init__(self, client: httpx2.AsyncClient, seconds: float = SECONDS) -> None:
         self._client = client
         self._seconds = seconds
-        self._taken: dict[_Arm, dict[_Id, _Points]] = {}
+        self._taken: dict[_Arm, _Taken] = {}
+
+    def __len__(self) -> int:
+        """Arms that are remembered."""
+        return len(self._taken)
 
     async def read(self, query: SeriesQuery) -> Reading:
         if not query.targets:
@@ -48,14 +54,15 @@ class ScrapeSource:
                 f"{len(failed)} of {len(answers)} pods did not answer: {failed[0].message}"
             )
         arm = (query.namespace, query.model, query.revision)
-        taken = self._taken.setdefault(arm, {})
+        taken = self._taken.setdefault(arm, _Taken())
         for answer in answers:
             if not isinstance(answer, QueryFailed):
-                self._remember(taken, answer, query.end)
-        self._forget(query.end - KEPT)
+                taken.remember(answer, query.end)
+        taken.forget(query)
+        self._forget_others(query.end)
         return tuple(
-            Series(name, dict(labels), tuple(p for p in points if p[0] >= query.start))
-            for (name, labels), points in taken.items()
+            Series(name, dict(labels), tuple(points))
+            for (name, labels), points in taken.series.items()
         )
 
     async def _ask(self, target: str, query: SeriesQuery) -> list[tuple[_Id, float]] | QueryFailed:
@@ -73,25 +80,51 @@ class ScrapeSource:
         except Exception as e:  # noqa: BLE001 - the text is the pod's, and the parser names no errors
             return QueryFailed(f"pod {target} answered metrics that cannot be read: {e!r:.200}")
 
-    def _remember(
-        self, taken: dict[_Id, _Points], found: Iterable[tuple[_Id, float]], at: datetime
-    ) -> None:
+    def _forget_others(self, now: datetime) -> None:
+        """Arms that nobody has asked for since long: their rollout is over, or their object is gone."""
+        for arm in [arm for arm, taken in self._taken.items() if taken.until < now]:
+            del self._taken[arm]
+
+
+class _Taken:
+    """The samples of one arm.
+
+    Attributes:
+        until: when it may be forgotten, if nobody asks for it again.
+    """
+
+    def __init__(self) -> None:
+        self.series: dict[_Id, _Points] = {}
+        self.until = datetime.min.replace(tzinfo=UTC)
+
+    def remember(self, found: Iterable[tuple[_Id, float]], at: datetime) -> None:
         """Samples count for the boundary they were asked for, so that slots join exactly."""
         for key, value in found:
-            points = taken.setdefault(key, [])
+            points = self.series.setdefault(key, [])
+            while points and points[-1][0] > at:
+                points.pop()  # of a future that our clock has taken back
             if not points or points[-1][0] < at:
                 points.append((at, value))
+                if len(points) > MOST:
+                    thin(points)
 
-    def _forget(self, before: datetime) -> None:
-        for arm, taken in list(self._taken.items()):
-            for key, points in list(taken.items()):
-                kept = [point for point in points if point[0] >= before]
-                if kept:
-                    taken[key] = kept
-                else:
-                    del taken[key]
-            if not taken:
-                del self._taken[arm]
+    def forget(self, query: SeriesQuery) -> None:
+        """No later query of an arm begins before this one, so what is older is never asked for again."""
+        self.until = query.end + max(KEPT, 3 * (query.end - query.start))
+        for key, points in list(self.series.items()):
+            old = next((i for i, (at, _) in enumerate(points) if at >= query.start), len(points))
+            del points[:old]
+            if not points:
+                del self.series[key]
+
+
+def thin(points: _Points) -> None:
+    """Drops every second one of the older half, never the first: a long slot keeps its beginning.
+
+    Differences of a counter do not depend on what lies in between. Where a pod started anew in between,
+    some of its requests are missed; none is ever counted that was not there.
+    """
+    del points[1 : len(points) // 2 : 2]
 
 
 def samples(text: str, query: SeriesQuery, target: str) -> list[tuple[_Id, float]]:
@@ -101,6 +134,7 @@ def samples(text: str, query: SeriesQuery, target: str) -> list[tuple[_Id, float
         Exception: the text is malformed; which type it is depends on where the parser stumbles.
     """
     out: list[tuple[_Id, float]] = []
+    names = _WANTED if query.bounds != () else {contract.METRIC_REQUESTS}
     wanted = {
         contract.LABEL_MODEL: query.model,
         contract.LABEL_REVISION: query.revision,
@@ -109,7 +143,7 @@ def samples(text: str, query: SeriesQuery, target: str) -> list[tuple[_Id, float
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             labels = sample.labels
-            if sample.name not in _WANTED or any(labels.get(k) != v for k, v in wanted.items()):
+            if sample.name not in names or any(labels.get(k) != v for k, v in wanted.items()):
                 continue
             check_bucket(sample.name, labels)
             identity = tuple(sorted({**labels, "instance": target}.items()))

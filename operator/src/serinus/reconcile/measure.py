@@ -10,7 +10,7 @@ from serinus.api.spec import ModelDeploymentSpec
 from serinus.api.status import Arm, ModelDeploymentStatus
 from serinus.core import analysis
 from serinus.core.observed import Measurement, QueryFailed, Reading
-from serinus.core.revision import short
+from serinus.core.revision import latency_bounds, short
 from serinus.ports import MetricSource, SeriesQuery
 from serinus.reconcile.deps import Deps, Key
 from serinus_server import contract
@@ -40,11 +40,12 @@ async def measure(
         return None
     # Older samples than a staleness before the slot cannot be its baseline.
     start = max(window.floor, window.start - BASELINE_AGE)
+    bounds = latency_bounds(spec)
 
     def query(arm: Arm) -> SeriesQuery:
         revision = short(arm.revision)
         targets = tuple(_host_port(a) for a in endpoints.get(revision, ()))
-        return SeriesQuery(key.namespace, key.name, revision, start, window.end, targets)
+        return SeriesQuery(key.namespace, key.name, revision, start, window.end, targets, bounds)
 
     async def ask(source: MetricSource) -> _Arms:
         first, second = await asyncio.gather(
