@@ -142,12 +142,12 @@ def _service(manifest: Manifest, key: str, snapshot: Snapshot) -> Write | None:
 
 def _workload(intent: EnsureWorkload, snapshot: Snapshot, deps: Deps) -> Write | None:
     arm, replicas, admitted = intent.arm, intent.replicas, intent.admitted
-    manifest = make_workload(snapshot.owner, arm, replicas, deps.tracking_uri, admitted)
-    ref, live = _ref(kinds.DEPLOYMENT, manifest), snapshot.workloads.get(short(arm.revision))
+    live = snapshot.workloads.get(short(arm.revision))
     if live is None:
-        return Make(ref, manifest, snapshot.owner)
+        manifest = make_workload(snapshot.owner, arm, replicas, deps.tracking_uri, admitted)
+        return Make(_ref(kinds.DEPLOYMENT, manifest), manifest, snapshot.owner)
     patch = workload_patch(live, replicas, admitted)
-    return Change(ref, patch, live) if patch else None
+    return Change(_ref(kinds.DEPLOYMENT, live), patch, live) if patch else None
 
 
 def workload_patch(live: Manifest, replicas: int, admitted: str) -> dict[str, Any]:

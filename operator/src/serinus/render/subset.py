@@ -17,6 +17,8 @@ def covers(live: Any, wanted: Any) -> bool:
     >>> covers({"b": [{"x": 1}, {"x": 2}]}, {"b": [{"x": 1}]})
     False
     """
+    if live == wanted:
+        return True  # most of the time, and quickly found
     if isinstance(wanted, Mapping):
         return isinstance(live, Mapping) and all(
             key in live and covers(live[key], value) for key, value in wanted.items()
@@ -27,4 +29,4 @@ def covers(live: Any, wanted: Any) -> bool:
             and len(live) == len(wanted)
             and all(covers(a, b) for a, b in zip(live, wanted, strict=True))
         )
-    return bool(live == wanted)
+    return False
