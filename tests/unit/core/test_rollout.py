@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from world import SPEC, Behaviour, World, ended, weights_of
 
 from serinus.api.status import Outcome, Stage, Verdict
+
+from .world import SPEC, Behaviour, World, ended, weights_of
 
 
 def test_the_first_revision_goes_straight_to_100_percent() -> None:

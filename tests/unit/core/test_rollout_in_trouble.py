@@ -7,13 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from world import SPEC, Behaviour, World, ended, weights_of
 
 from serinus.api.status import ModelDeploymentStatus, Stage
 from serinus.core.decide import decide
 from serinus.core.observed import Invalid
 from serinus.core.plan import EnsureRoute, EnsureWorkload
 from serinus.reconcile.act import stored
+
+from .world import SPEC, Behaviour, World, ended, weights_of
 
 
 def test_a_stable_without_pods_can_be_replaced_by_a_good_version() -> None:
@@ -228,3 +229,47 @@ def test_the_largest_status_stays_within_32_kib() -> None:
             world.pass_time()
             largest = max(largest, len(json.dumps(stored(world.status))))
     assert 16 * 1024 < largest <= 32 * 1024
+
+
+def test_a_canary_that_nobody_asks_for_any_more_is_not_raised_while_stable_cannot_take_its_traffic() -> (
+    None
+):
+    world = World().serving()
+    world.model("2")
+    world.run(lambda w: w.by_version() == {"1": 90, "2": 10})
+    world.behaviour["1"] = Behaviour(ready=False)
+    world.model("3")
+    world.run_for(120)
+    assert world.by_version() == {"1": 90, "2": 10}
+    assert world.status.rollout.pause_reasons[0].reason == "StableNotReady"
+    world.behaviour["1"] = Behaviour()
+    world.run(lambda w: w.status.stable.resolved_version == "3")
+    assert weights_of(world, "2") == [0, 10, 0]
+
+
+def test_an_edit_of_model_and_server_at_once_makes_no_revision_of_the_old_model_and_the_new_server() -> (
+    None
+):
+    world = World(unregistered={"2"}).serving()
+    revisions = set(world.versions)
+    world.model("2")
+    world.spec["server"] = {"replicas": 2, "env": [{"name": "OMP_NUM_THREADS", "value": "2"}]}
+    world.run_for(60)
+    assert set(world.versions) == revisions
+    world.unregistered.clear()
+    world.run(lambda w: w.status.stable.resolved_version == "2")
+    assert len(world.versions) == 2
+
+
+def test_a_revision_that_is_tried_again_starts_with_pods_of_its_own() -> None:
+    world = World().serving()
+    world.spec["rollout"] = {**world.spec["rollout"], "scaleDownDelay": "10m"}
+    world.model("2")
+    world.run(lambda w: w.by_version() == {"1": 90, "2": 10})
+    world.model("1")
+    world.run(ended)
+    old = next(key for key, version in world.versions.items() if version == "2")
+    assert old in world.replicas
+    world.model("2")
+    world.run(lambda w: old not in w.replicas, limit=5)
+    world.run(lambda w: w.status.stable.resolved_version == "2")

@@ -9,11 +9,12 @@ from math import inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from world import START
 
 from serinus.core.observed import Series, Window
 from serinus.core.samples import Counts, counts, increase
 from serinus_server import contract
+
+from .world import START
 
 
 def at(seconds: float):

@@ -85,6 +85,8 @@ def _stopped_by_a_breach(facts: Facts) -> bool:
 def _not_now(facts: Facts, command: str, value: str) -> Change | None:
     """The command names no canary: it waits for one that is about to come, or is of no use."""
     target, status = facts.target, facts.status
+    if target is None and status.canary is None:
+        return None  # what is about to come is not known yet
     if target is not None and named(value.removesuffix(FULL), target) and _comes(facts, target):
         return None
     text = f"{value!r} is not a revision that is rolling out"

@@ -32,9 +32,15 @@ class Facts:
 
     @property
     def target(self) -> str | None:
-        """The revision that the spec asks for; None until its model is resolved."""
+        """The revision that the spec asks for; None until its model is resolved.
+
+        What an earlier URI stood for says nothing: with what else changed in the spec since then it
+        would make a revision that nobody asked for.
+        """
         model = self.status.target
-        return revision_of(self.spec, model) if model is not None else None
+        if model is None or model.uri != self.spec.model.uri:
+            return None
+        return revision_of(self.spec, model)
 
     def ready(self, arm: Arm) -> int:
         """Ready pods of an arm that routers know of."""

@@ -33,7 +33,6 @@ GUARDED = "CanaryFailing"
 UNREADY = "CanaryNotReady"
 DEADLINE = "ProgressDeadlineExceeded"
 UNCONFIRMED = "RouteNotConfirmed"
-STABLE_LOST = "StableNotReady"
 ABORTED = "Aborted"
 
 STOOD_DOWN = frozenset({pauses.METRICS, pauses.DRIFT})
@@ -199,9 +198,9 @@ def latch(
     status = update_rollout(status, breach=breach, first_breach_at=first)
     if weight > 0 and stable_lost(facts):
         text = f"{message}, but stable has no ready pod"
-        told = warning(STABLE_LOST, f"{text}: the weight stays at {weight} % until it has")
+        told = warning(pauses.STABLE_LOST, f"{text}: the weight stays at {weight} % until it has")
         token = facts.spec.rollout.retry_token
-        return Change(pauses.freeze(status, STABLE_LOST, text, now, token), (*events, told))
+        return Change(pauses.freeze(status, pauses.STABLE_LOST, text, now, token), (*events, told))
     status = update(status, canary=weigh(canary, 0))
     status = update_rollout(status, stage=Stage.ROLLING_BACK, waiting_since=now, pause_reasons=())
     text = f"{message}: all traffic goes back to {describe(status.stable) if status.stable else 'stable'}"

@@ -29,6 +29,7 @@ STARVED = "InsufficientData"
 SKEWED = "ClockSkew"
 METRICS = "MetricsUnavailable"
 DRIFT = "DriftConflict"
+STABLE_LOST = "StableNotReady"
 
 MAX_SKEW = timedelta(seconds=30)
 
@@ -50,13 +51,17 @@ def mark(facts: Facts) -> ModelDeploymentStatus:
 
 
 def held_back(facts: Facts) -> tuple[str, str] | None:
-    """Why nothing may start or advance, as (reason, message): people's wish, or a wrong clock."""
+    """Why nothing may start or advance, as (reason, message): people's wish, a wrong clock, a canary
+    that nobody asks for any more and that cannot be taken back yet."""
     if facts.spec.rollout.paused:
         return BY_PEOPLE, "spec.rollout.paused is true"
     pause, canary = facts.seen.commands.pause, facts.status.canary
     revision = canary.revision if canary is not None else facts.target
     if pause and revision is not None and named(pause, revision):
         return BY_PEOPLE, "the annotation serinus.dev/pause asks for it"
+    if canary is not None and facts.target not in {None, canary.revision}:
+        text = "another revision is asked for, and stable has no ready pod to take the traffic"
+        return STABLE_LOST, text
     skew = facts.seen.clock_skew
     if abs(skew) > MAX_SKEW:
         seconds = skew.total_seconds()

@@ -14,7 +14,7 @@ from serinus.api.status import (
 from serinus.core import drift, pauses
 from serinus.core.conditions import Conditions, ConditionType, find
 from serinus.core.facts import Facts, normal, update, warning
-from serinus.core.gates import STABLE_LOST, UNCONFIRMED
+from serinus.core.gates import UNCONFIRMED
 from serinus.core.observed import RESOLVING, ResolveFailed
 from serinus.core.plan import Event
 from serinus.core.revision import describe, short
@@ -22,7 +22,7 @@ from serinus.core.traffic import is_final, step_weight
 
 PAUSES = frozenset(
     {
-        STABLE_LOST,
+        pauses.STABLE_LOST,
         pauses.APPROVAL,
         pauses.BY_PEOPLE,
         pauses.DRIFT,

@@ -12,6 +12,7 @@ from serinus.api.spec import InsufficientPolicy
 from serinus.api.status import (
     Failed,
     Outcome,
+    Retiring,
     RolloutStatus,
     Stage,
 )
@@ -31,32 +32,43 @@ from serinus.core.facts import (
 )
 from serinus.core.gates import ABORTED
 from serinus.core.plan import Event
-from serinus.core.revision import describe, new_arm
+from serinus.core.revision import describe, new_arm, short
 from serinus.core.traffic import canary_replicas, is_final, step_weight
 
 
 def first_revision(facts: Facts) -> Change | None:
     """Nothing serves yet: the target goes straight to 100 percent, without steps or analysis."""
     status, stable = facts.status, facts.status.stable
-    if status.target is None or (stable is not None and stable.requested_weight > 0):
+    if stable is not None and stable.requested_weight > 0:
         return None
-    if stable is None or stable.revision != facts.target:
-        arm = new_arm(facts.spec, status.target, facts.seen.defaults.server_image)
-        retiring = status.retiring
-        if stable is not None:
-            retiring = retire(status, stable, facts.now, timedelta(0))
-        retiring = tuple(r for r in retiring if r.revision != arm.revision)
-        message = (
-            f"{describe(arm)} of {facts.spec.model.uri} starts; it is the first, so it has no steps"
-        )
-        return Change(
-            update(status, stable=arm, stable_since=facts.now, retiring=retiring),
-            (normal("Initializing", message),),
-        )
+    if stable is None or facts.target not in {None, stable.revision}:
+        return _admit_first(facts)
     if facts.ready(stable) < 1:
         return None
     message = f"{describe(stable)} is ready and gets all traffic"
     return Change(update(status, stable=weigh(stable, 100)), (normal("Serving", message),))
+
+
+def _admit_first(facts: Facts) -> Change | None:
+    status, before = facts.status, facts.status.stable
+    if status.target is None or facts.target is None:
+        return None
+    arm = new_arm(facts.spec, status.target, facts.seen.defaults.server_image)
+    retiring = status.retiring
+    if before is not None:
+        retiring = retire(status, before, facts.now, timedelta(0))
+    message = (
+        f"{describe(arm)} of {facts.spec.model.uri} starts; it is the first, so it has no steps"
+    )
+    return Change(
+        update(
+            status,
+            stable=arm,
+            stable_since=facts.now,
+            retiring=tuple(r for r in retiring if r.revision != arm.revision),
+        ),
+        (normal("Initializing", message),),
+    )
 
 
 def start(facts: Facts) -> Change | None:
@@ -71,6 +83,8 @@ def start(facts: Facts) -> Change | None:
         return None
     if pauses.held_back(facts) is not None:
         return None
+    if short(facts.target) in facts.seen.workloads:
+        return _make_way(facts)
     arm = new_arm(facts.spec, status.target, facts.seen.defaults.server_image)
     rollout = RolloutStatus(
         stage=Stage.SCALING,
@@ -93,6 +107,17 @@ def start(facts: Facts) -> Change | None:
         ),
         (normal("RolloutStarted", message),),
     )
+
+
+def _make_way(facts: Facts) -> Change | None:
+    """Pods of an earlier try are still there. They may have another image and other histogram bounds
+    than those of today: the revision starts with pods of its own."""
+    status, key = facts.status, short(facts.target or "")
+    if any(short(r.revision) == key and r.remove_at <= facts.now for r in status.retiring):
+        return None  # they are going
+    others = tuple(r for r in status.retiring if short(r.revision) != key)
+    going = Retiring(revision=facts.target or "", remove_at=facts.now)
+    return Change(update(status, retiring=(*others, going)))
 
 
 def supersede(facts: Facts) -> Change | None:
