@@ -7,18 +7,15 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import count
 from random import Random
 
 from .faults import PAIRED, RECIPES, Faults, make, parse
-from .faults.calls import ERRORS, POINTS
 from .host import Setup
 from .run import Result, Trouble, run
 from .scenarios import SCENARIOS
 
 COLLECT_EVERY = 20  # runs between two collections of garbage
-
-# The stories whose every API call is tried with every crash point on every run of the tests.
-MAIN = ("first-deploy", "happy-path", "breach-step-1", "new-spec-mid-canary", "aborted", "a-b-a")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +78,8 @@ class Tally:
 
     def text(self) -> str:
         """The summary, and how to see each failure again."""
-        lines = [
-            f"{self.runs} runs, {self.calls} API calls, {self.injected} injected faults, "
-            f"{len(self.failed)} runs with violations, {self.seconds:.0f} s"
-        ]
+        head = f"{self.runs} runs, {self.calls} API calls, {self.injected} injected faults"
+        lines = [f"{head}, {len(self.failed)} runs with violations, {self.seconds:.0f} s"]
         lines += [f"  {count:8} {what}" for what, count in sorted(self.faults.items())]
         for case, troubles in self.failed[:20]:
             lines.append(case.command())
@@ -109,24 +104,10 @@ def work(cases: Iterable[Case]) -> Tally:
     return tally
 
 
-def matrix(name: str, seed: int = 1, points: Iterable[str] = POINTS) -> list[Case]:
-    """Every API call of a story, with every crash point."""
-    calls = Case(name, seed).run().calls
-    kinds = tuple(points)
-    return [
-        Case(name, seed, at=(f"{index}:{what}",)) for index in range(1, calls + 1) for what in kinds
-    ]
-
-
-def errors(name: str, seed: int = 1) -> list[Case]:
-    """Every API call of a story, with every error."""
-    return matrix(name, seed, ERRORS)
-
-
 def wanders(first: int) -> Iterator[Case]:
     """Stories with faults, at random, for ever; which they are depends on ``first`` alone."""
     recipes = [name for name in RECIPES if name != "none"]
-    for seed in iter(lambda n=iter(range(first, 2**62)): next(n), None):  # type: ignore[misc]
+    for seed in count(first):
         rng = Random(seed)  # noqa: S311
         name = rng.choice(sorted(SCENARIOS))
         faults = "mixed" if rng.random() < 0.3 else rng.choice(recipes)

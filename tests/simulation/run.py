@@ -37,8 +37,8 @@ class Scenario:
     name: str
     script: Callable[[World], Awaitable[None]]
     ends: tuple[Facts, ...]
-    setup: Setup = Setup()
-    pace: Pace = Pace()
+    setup: Setup = field(default_factory=Setup)
+    pace: Pace = field(default_factory=Pace)
     limit: float = 600.0
     rest: int = 3  # resyncs without a write, at the end
     loosely: tuple[Facts, ...] = ()  # ends that are right too where faults may fail a revision

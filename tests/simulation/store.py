@@ -117,10 +117,7 @@ class Store:
         if live is None:
             raise NotFound(404, "NotFound", f"{at.plural} {at.name} not found")
         self._precondition(at, patch, live)
-        if sub:
-            fields = {"status": patch.get("status", {})}
-        else:
-            fields = _content(patch)
+        fields = {"status": patch.get("status", {})} if sub else _content(patch)
         return self._update(at, live, merge(live, fields))
 
     def delete(self, at: Address, wanted: Object) -> Object:

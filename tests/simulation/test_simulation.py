@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from .campaign import Case, Tally, work
-from .plan import LEAST, SHARES, share
+from .plan import LEAST, SHARES, run_share
 from .scenarios import SCENARIOS
 
 
@@ -35,6 +35,6 @@ def test_the_same_seed_is_the_same_run_byte_for_byte(name: str) -> None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", range(SHARES))
 def test_no_fault_breaks_a_promise(number: int) -> None:
-    tally = work(share(number))
+    tally = run_share(number)
     judged(tally)
     assert tally.injected >= LEAST / SHARES

@@ -5,15 +5,16 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.simulation.controllers import address
+from tests.simulation.store import Object
+from tests.simulation.world import NAMESPACE
+
 from serinus.api import names
 
-from ..controllers import address
-from ..store import Object
-from ..world import NAMESPACE
 from .base import Faults
 
 if TYPE_CHECKING:
-    from ..world import World
+    from tests.simulation.world import World
 
 
 class Foreign(Faults):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
+from tests.simulation.metrics import FAULTS
+
 from serinus.ports import SeriesQuery
 
-from ..metrics import FAULTS
 from .base import Faults
 
 

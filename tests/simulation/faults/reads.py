@@ -5,12 +5,13 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from ..client import READS, Call
-from ..store import Replica
+from tests.simulation.client import READS, Call
+from tests.simulation.store import Replica
+
 from .base import Faults
 
 if TYPE_CHECKING:
-    from ..world import World
+    from tests.simulation.world import World
 
 
 class StaleReads(Faults):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from ..store import Address
+from tests.simulation.store import Address
+
 from .base import ARRIVES, Faults
 
 if TYPE_CHECKING:
-    from ..host import Host
+    from tests.simulation.host import Host
 
 
 class WatchFaults(Faults):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ..run import Scenario
+from tests.simulation.run import Scenario
+
 from . import basics, changes, operators, troubles
 
 SCENARIOS: dict[str, Scenario] = {

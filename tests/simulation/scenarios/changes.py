@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..collector import terminate
-from ..run import Scenario
-from ..world import NAMESPACE, World
+from tests.simulation.collector import terminate
+from tests.simulation.run import Scenario
+from tests.simulation.world import NAMESPACE, World
+
 from .basics import (
     GONE,
     LIMIT,

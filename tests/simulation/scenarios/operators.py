@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..host import Setup
-from ..run import Scenario
-from ..store import Address
-from ..world import NAMESPACE, World
+from tests.simulation.host import Setup
+from tests.simulation.run import Scenario
+from tests.simulation.store import Address
+from tests.simulation.world import NAMESPACE, World
+
 from .basics import at_rest, first_deploy, happy_path, rolled_back, serving, spec, weighted
 from .changes import mid_canary
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..run import Scenario
-from ..world import World
+from tests.simulation.run import Scenario
+from tests.simulation.world import World
+
 from .basics import (
     LIMIT,
     at_rest,
