@@ -154,6 +154,8 @@ class Operator:
             "HOME": str(log.parent),
             "KUBECONFIG": KUBECONFIG or "",
             "SERINUS_NAMESPACES": namespace,
+            "SERINUS_LEASE_NAMESPACE": namespace,
+            "SERINUS_RESYNC_INTERVAL": "5s",  # objects at rest have their turn once in so long
             "SERINUS_DEFAULT_GATEWAY": "infra/public",
             "SERINUS_PROBE_HOST": "127.0.0.1",
             "SERINUS_PROBE_PORT": str(self._port),

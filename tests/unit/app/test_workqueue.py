@@ -76,3 +76,33 @@ async def test_failures_back_off_and_success_forgets_them(queue) -> None:
     assert delays == [0.5, 1, 2, 4, 8, 16, BACKOFF_LAST, BACKOFF_LAST]
     queue.succeeded("a")
     assert queue.failed("a") == 0.5
+
+
+async def test_one_busy_key_does_not_keep_others_from_their_turn(queue) -> None:
+    queue.add("busy")
+    for number in range(20):
+        queue.add(f"other-{number}")
+    turns = []
+    while "other-19" not in turns:
+        key = await taken(queue)
+        turns.append(key)
+        queue.done(key)
+        queue.add("busy")  # an event for each of its reconciles
+    assert [key for key in turns if key != "busy"] == [f"other-{n}" for n in range(20)]
+    assert turns.count("busy") <= 2
+
+
+async def test_failures_of_one_key_are_none_of_another(queue) -> None:
+    assert [queue.failed("a") for _ in range(3)] == [0.5, 1, 2]
+    assert queue.failed("b") == 0.5
+
+
+async def test_depth_tells_what_is_due_and_for_how_long(queue) -> None:
+    assert queue.depth() == (0, 0)
+    queue.add("later", after=60)
+    assert queue.depth() == (0, 0)
+    queue.add("a")
+    queue.add("b")
+    count, waited = queue.depth()
+    assert count == 2
+    assert 0 <= waited < 1

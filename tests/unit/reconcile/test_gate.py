@@ -139,6 +139,19 @@ async def test_that_somebody_deleted_it_is_believed_after_some_seconds(kube, gat
     assert await listed(gate) == []
 
 
+async def test_that_somebody_deleted_it_is_believed_at_once_when_a_watch_has_told(
+    kube, gate
+) -> None:
+    await make(gate)
+    uid = kube[SERVICE]["metadata"]["uid"]
+    kube.objects.clear()
+    gate.gone(SERVICE, "an earlier one of that name")
+    with pytest.raises(Stale):
+        await gate.get(SERVICE)
+    gate.gone(SERVICE, uid)
+    assert await gate.get(SERVICE) is None
+
+
 async def test_what_we_deleted_and_is_still_shown_is_stale(kube, gate) -> None:
     await make(gate)
     live = await gate.get(SERVICE)

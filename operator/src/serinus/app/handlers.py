@@ -6,6 +6,7 @@ the resync makes a lost event cost at most one interval.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import kopf
@@ -14,26 +15,51 @@ from serinus.api import names
 from serinus.app.resync import key_of
 from serinus.app.settings import Settings
 from serinus.app.workqueue import WorkQueue
-from serinus.ports import Manifest
+from serinus.ports import Kind, Manifest, Ref
+from serinus.reconcile import kinds
 from serinus.reconcile.claims import ClaimIndex
 from serinus.reconcile.deps import Key
+from serinus.reconcile.gate import Gate
 
-OWNED = (
-    ("apps", "deployments"),
-    ("", "services"),
-    ("discovery.k8s.io", "endpointslices"),
-    ("gateway.networking.k8s.io", "httproutes"),
-)
+OWNED = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.ENDPOINT_SLICE, kinds.HTTP_ROUTE)
 
 
-def make_registry(
-    queue: WorkQueue[Key], settings: Settings, claims: ClaimIndex
-) -> kopf.OperatorRegistry:
-    """Handlers that turn watch events into keys.
+@dataclass(frozen=True, slots=True)
+class Sightings:
+    """Turns watch events into keys, and tells who wants to know what was seen.
 
-    What a watch lists when it begins wakes nobody: there may be thousands, and the resync brings those
-    for which something is to be done.
+    What a watch lists when it begins (events without a type) wakes nobody: there may be thousands, and the
+    resync brings those for which something is to be done.
     """
+
+    queue: WorkQueue[Key]
+    claims: ClaimIndex
+    gate: Gate
+
+    def changed(self, event: kopf.RawEvent) -> None:
+        """One of our objects was seen."""
+        found: Manifest = event["object"]
+        if event["type"] == "DELETED":
+            self.claims.drop(key_of(found))
+        else:
+            self.claims.put(found)
+        self._saw(kinds.MODEL_DEPLOYMENT, event, key_of(found))
+
+    def owned_changed(self, kind: Kind, event: kopf.RawEvent) -> None:
+        """An object with our labels was seen."""
+        meta = event["object"]["metadata"]
+        self._saw(kind, event, Key(meta["namespace"], meta["labels"][names.LABEL_NAME]))
+
+    def _saw(self, kind: Kind, event: kopf.RawEvent, key: Key) -> None:
+        meta = event["object"]["metadata"]
+        if event["type"] == "DELETED":
+            self.gate.gone(Ref(kind, meta["namespace"], meta["name"]), meta["uid"])
+        if event["type"] is not None:
+            self.queue.add(key)
+
+
+def make_registry(sightings: Sightings, settings: Settings) -> kopf.OperatorRegistry:
+    """kopf's handlers; all that they do is to tell of what was seen."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
@@ -44,23 +70,20 @@ def make_registry(
 
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=registry)
     async def changed(event: kopf.RawEvent, **_: Any) -> None:
-        found: Manifest = event["object"]
-        if event["type"] == "DELETED":
-            claims.drop(key_of(found))
-        else:
-            claims.put(found)
-        if event["type"] is not None:
-            queue.add(key_of(found))
+        sightings.changed(event)
 
-    async def owned_changed(event: kopf.RawEvent, meta: Any, namespace: str, **_: Any) -> None:
-        if event["type"] is not None:
-            queue.add(Key(namespace, meta["labels"][names.LABEL_NAME]))
-
-    ours = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_NAME: kopf.PRESENT}
-    for group, plural in OWNED:
-        where = (group, plural) if group else ("v1", plural)
-        kopf.on.event(*where, registry=registry, labels=ours, id=f"owned-{plural}")(owned_changed)  # type: ignore[arg-type]
+    for kind in OWNED:
+        _watch_owned(registry, sightings, kind)
     return registry
+
+
+def _watch_owned(registry: kopf.OperatorRegistry, sightings: Sightings, kind: Kind) -> None:
+    ours = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_NAME: kopf.PRESENT}
+    where = (kind.group, kind.plural) if kind.group else ("v1", kind.plural)
+
+    @kopf.on.event(*where, registry=registry, labels=ours, id=f"owned-{kind.plural}")  # type: ignore[arg-type]
+    async def owned_changed(event: kopf.RawEvent, **_: Any) -> None:
+        sightings.owned_changed(kind, event)
 
 
 def make_settings() -> kopf.OperatorSettings:

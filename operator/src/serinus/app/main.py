@@ -16,31 +16,29 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
 import httpx2
-import kopf
 import structlog
 from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
 from serinus import __version__
-from serinus.app.handlers import make_registry, make_settings
 from serinus.app.lease import Lease, LeaseLost, lease_ref
 from serinus.app.logs import configure_logging
 from serinus.app.probes import serve_probes, watch_lag
 from serinus.app.resolver import BackgroundRegistry
 from serinus.app.resync import resync
 from serinus.app.settings import Settings, usage
-from serinus.app.startup import kinds_are_served, stop_on_signals
+from serinus.app.startup import stop_on_signals
 from serinus.app.telemetry import Telemetry
+from serinus.app.watch import Watch
 from serinus.app.worker import Worker
 from serinus.app.workqueue import WorkQueue
 from serinus.core.observed import Defaults
-from serinus.kube.client import KubeClient, connect
+from serinus.kube.client import connect
 from serinus.kube.fence import Deposed, FencedKube
 from serinus.kube.metered import MeteredKube
 from serinus.metrics.prometheus import PrometheusSource
 from serinus.metrics.scrape import ScrapeSource
 from serinus.ports import ApiError, KubeApi, MetricSource, Registry
-from serinus.reconcile.claims import ClaimIndex
 from serinus.reconcile.deps import Deps, Key, no_lease, no_skew
 from serinus.reconcile.gate import Gate
 from serinus.registry.mlflow import MlflowRegistry
@@ -126,8 +124,10 @@ async def run(settings: Settings) -> None:
     ):
         registry = BackgroundRegistry(make_registry_client(settings, http))
         writer = FencedKube(kube, lease.fresh) if lease is not None else kube
-        deps = make_deps(settings, Gate(writer), metrics_http, registry, lease, client.skew)
-        work = _work(settings, deps, client, telemetry, stop, lease)
+        gate = Gate(writer)
+        deps = make_deps(settings, gate, metrics_http, registry, lease, client.skew)
+        watch = Watch(settings, client, deps.claims, gate, stop)
+        work = _work(settings, deps, watch, telemetry, lease)
         try:
             await _supervise(settings, telemetry, stop, lease, work)
             if lease is not None:
@@ -170,12 +170,7 @@ async def _until(stop: asyncio.Event) -> NoReturn:
 
 
 async def _work(
-    settings: Settings,
-    deps: Deps,
-    client: KubeClient,
-    telemetry: Telemetry,
-    stop: asyncio.Event,
-    lease: Lease | None,
+    settings: Settings, deps: Deps, watch: Watch, telemetry: Telemetry, lease: Lease | None
 ) -> None:
     """What only one operator does at a time: waits for its turn, then watches and reconciles."""
     if lease is not None:
@@ -191,8 +186,13 @@ async def _work(
         for _ in range(settings.workers):
             group.create_task(_or_die(worker.run()))
         group.create_task(resync(queue, deps, deps.namespaces, telemetry, deps.claims.replace))
-        group.create_task(_watch(queue, settings, deps.claims, client, stop))
+        group.create_task(_watch(watch, queue))
         log.info("the operator runs", version=__version__, metrics=_source(settings))
+
+
+async def _watch(watch: Watch, queue: WorkQueue[Key]) -> None:
+    await watch.run(queue)
+    raise _Stopped
 
 
 async def _or_die(part: Coroutine[Any, Any, Any]) -> None:
@@ -206,48 +206,6 @@ async def _or_die(part: Coroutine[Any, Any, Any]) -> None:
 
 def _source(settings: Settings) -> str:
     return settings.prometheus_url or "the pods, scraped directly"
-
-
-async def _watch(
-    queue: WorkQueue[Key],
-    settings: Settings,
-    claims: ClaimIndex,
-    client: KubeClient,
-    stop: asyncio.Event,
-) -> None:
-    if await kinds_are_served(client, settings.namespace_list, stop):
-        await _run_kopf(queue, settings, claims, stop)
-    raise _Stopped
-
-
-async def _run_kopf(
-    queue: WorkQueue[Key], settings: Settings, claims: ClaimIndex, stop: asyncio.Event
-) -> None:
-    """Runs the watches until ``stop``.
-
-    Its own way to stop would first wait five seconds for every task of the process that it does not
-    know, open connections to the probes among them; when cancelled it does not.
-    """
-    namespaces = settings.namespace_list
-    stopping = asyncio.create_task(stop.wait())
-    others = asyncio.all_tasks()  # with ``stopping``: kopf ends what is not among them
-    tasks = await kopf.spawn_tasks(
-        registry=make_registry(queue, settings, claims),
-        settings=make_settings(),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=namespaces,
-    )
-    stop_on_signals(stop)  # instead of kopf's handlers, which it has just installed
-    running = asyncio.create_task(kopf.run_tasks(tasks, ignored=others))
-    try:
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stopping.cancel()
-        running.cancel()
-        await asyncio.wait({running, stopping})
-    if not running.cancelled():
-        running.result()  # raises what ended it
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -93,6 +93,12 @@ class Gate:
         await self._inner.delete(ref, uid, resource_version)
         self._remember(ref, uid, None, {})
 
+    def gone(self, ref: Ref, uid: str) -> None:
+        """A watch has seen the end of this object: that it is missing from now on is no stale view."""
+        written = self._expected(ref)
+        if written is not None and written.uid == uid and written.version is not None:
+            self._forget(ref)
+
     def _wrote(self, ref: Ref, made: Manifest) -> Manifest:
         meta = made.get("metadata") or {}
         version = _number(meta.get("resourceVersion"))
