@@ -85,6 +85,10 @@ class OperatorProcess:
 
     async def metrics(self) -> dict[str, float]:
         """Its metrics without labels, by sample name; empty while it does not answer."""
+        return {name: value for name, labels, value in await self.samples() if not labels}
+
+    async def samples(self) -> list[tuple[str, dict[str, str], float]]:
+        """Name, labels and value of every sample; empty while it does not answer."""
         try:
             async with (
                 aiohttp.ClientSession() as session,
@@ -92,10 +96,9 @@ class OperatorProcess:
             ):
                 text = await answer.text()
         except aiohttp.ClientError:
-            return {}
-        return {
-            sample.name: sample.value
+            return []
+        return [
+            (sample.name, sample.labels, sample.value)
             for family in text_string_to_metric_families(text)
             for sample in family.samples
-            if not sample.labels
-        }
+        ]

@@ -45,6 +45,7 @@ def model_deployment(key: Key, uri: str) -> Object:
         "spec": {
             "model": {"uri": uri},
             "server": {"replicas": 2},
+            "traffic": {"hostnames": [f"{name}.{namespace}.example.com"]},
             "rollout": {
                 "steps": [{"weight": weight, "hold": "3s"} for weight in STEPS],
                 "scaleDownDelay": "2s",
