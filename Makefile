@@ -1,9 +1,10 @@
 # Every target sets up what it needs first. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kubernetes test-conformance lint verify generate bench clean
+.PHONY: help setup demo test test-kubernetes test-conformance simulate soak lint verify generate bench clean
 
 bin := .venv/bin
+SEED ?= 1
 DEMO_FLAGS := $(if $(KEEP),--keep,)
 # Quick tiers first: a broken rule shows in seconds, before any process is started. Stories last and alone:
 # they judge latencies.
@@ -21,8 +22,19 @@ demo: ## the main job in the sandbox: version 2 promoted, version 3 taken back (
 test: ## every test; ARGS="..." goes to pytest
 	@tools/setup test
 	$(bin)/python -m pytest tests/unit tests/contract -n 2 -q $(ARGS)
+	@$(MAKE) --no-print-directory simulate
 	$(bin)/python -m pytest tests/integration -n 2 --dist loadfile -q $(ARGS)
 	$(bin)/python -m pytest tests/scenarios -q $(ARGS)
+
+simulate: ## the real operator on virtual time: crash matrix, 10,000 faults, latency of a rollback (part of test)
+	@tools/setup test
+	$(bin)/python -m pytest tests/simulation -n 2 -q $(ARGS)
+
+N ?= 1000000
+soak: ## the simulation until N faults were injected, then the latency over 1,000 seeds; prints what happened
+	@tools/setup test
+	$(bin)/python -m tests.simulation --soak $(N) --seed $(SEED)
+	$(bin)/python -m tests.simulation --latency 1000
 
 test-kubernetes: ## operator, node and gateway on the Kubernetes that SERINUS_TEST_KUBECONFIG names
 	@tools/setup test

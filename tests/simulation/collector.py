@@ -38,13 +38,8 @@ class Collector:
         if "deletionTimestamp" in meta and FOREGROUND in (meta.get("finalizers") or ()):
             self._world.loop.outside(self._delay, self._foreground, meta["uid"])
 
-    def _live(self, uid: str) -> tuple[Address, Object] | None:
-        return next(
-            ((a, o) for a, o in self._world.store.all() if o["metadata"]["uid"] == uid), None
-        )
-
     def _finalizers(self, uid: str) -> list[str]:
-        found = self._live(uid)
+        found = self._world.store.by_uid(uid)
         return list(found[1]["metadata"].get("finalizers") or ()) if found else []
 
     def _collect(self, uid: str) -> None:
@@ -57,12 +52,12 @@ class Collector:
         if item is None or "deletionTimestamp" in item["metadata"]:
             return
         refs = item["metadata"].get("ownerReferences") or ()
-        if refs and not any(self._live(ref["uid"]) for ref in refs):
+        if refs and not any(self._world.store.by_uid(ref["uid"]) for ref in refs):
             self._world.write("collector", "delete", at, {"uid": item["metadata"]["uid"]})
 
     def _foreground(self, uid: str) -> None:
         """Dependents first, then the owner itself."""
-        found = self._live(uid)
+        found = self._world.store.by_uid(uid)
         if found is None:
             return
         at, item = found

@@ -7,7 +7,7 @@ When a part ends, the process ends, and a new one is started after a moment.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from serinus.api import names
 from serinus.api.spec import GatewayRef
+from serinus.app.handlers import OWNED, Sightings
 from serinus.app.lease import Lease, lease_ref
 from serinus.app.resolver import BackgroundRegistry
 from serinus.app.resync import resync
@@ -37,11 +38,7 @@ if TYPE_CHECKING:
 
 OPERATORS = "serinus-system"
 WORKERS = 2
-_WATCHED = ("deployments", "services", "endpointslices", "httproutes")
-
-
-def _nothing() -> None:
-    """What a watch event of a child changes but the queue."""
+_WATCHED = {kind.plural: kind for kind in OWNED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +100,6 @@ class Host:
         self.started_at = world.now
         self.restarts = True
         self.lease: Lease | None = None
-        self.queue: Queue
         self._tasks: list[asyncio.Task[Any]] = []
         world.hosts.append(self)
         world.log("start", actor=self.name, clock_offset=setup.offset, release=setup.image)
@@ -146,8 +142,9 @@ class Host:
             world.log("lease", actor=self.name, epoch=epoch)
             kube = FencedKube(client, lease.fresh)
             self._spawn(lease.hold())
+        gate = Gate(kube)
         deps = Deps(
-            kube=Gate(kube),
+            kube=gate,
             metrics=Source(world, self),
             registry=BackgroundRegistry(world.registry),
             clock=self.clock,
@@ -159,10 +156,11 @@ class Host:
             tracking_uri="",
             epoch=lambda: self.epoch,
             second=Scrapes(world, self),
+            clock_skew=lambda: timedelta(seconds=self.clock.offset),
         )
-        self.claims = deps.claims
         telemetry = Telemetry()
         self.queue = Queue(self)
+        self.sightings = Sightings(self.queue, deps.claims, gate)
         self.leading = True
         worker = Worker(self.queue, deps, telemetry)
         for _ in range(WORKERS):
@@ -177,28 +175,18 @@ class Host:
         """A watch event on its way: it adds the object's key, later, perhaps never or twice."""
         if not self.leading or self.process.dead:
             return
-        note: Callable[[], None] = _nothing
         if at.plural == names.PLURAL:
-            key = Key(at.namespace, at.name)
-            note = partial(self.claims.drop, key)
-            if event != "DELETED":
-                note = partial(self.claims.put, item)
+            tell = self.sightings.changed
         elif at.plural in _WATCHED:
             labels = item["metadata"].get("labels") or {}
             if labels.get(names.LABEL_MANAGED_BY) != names.MANAGED_BY:
                 return
-            key = Key(at.namespace, labels[names.LABEL_NAME])
+            tell = partial(self.sightings.owned_changed, _WATCHED[at.plural])
         else:
             return
-        loop = self.world.loop
+        loop, seen = self.world.loop, {"type": event, "object": item}
         for delay in self.world.faults.on_event(self, at):
-            loop.call_at(
-                loop.time() + delay, self._heard, key, note, context=self.process.context.copy()
-            )
-
-    def _heard(self, key: Key, note: Callable[[], None]) -> None:
-        note()
-        self.queue.add(key)
+            loop.call_at(loop.time() + delay, tell, seen, context=self.process.context.copy())
 
     def crash(self, point: str = "idle") -> None:
         """Ends at once; nothing of it ever runs again."""

@@ -164,10 +164,10 @@ class Source:
     async def read(self, query: SeriesQuery) -> Reading:
         world = self._world
         fault = world.faults.on_read(query)
-        if not fault and world.now < world.prometheus.away_until:
-            fault = "failed"
         if fault:
             world.fault(f"metrics {fault}", actor=self._host.name, revision=query.revision)
+        elif world.now < world.prometheus.away_until:
+            fault = "failed"  # a part of the story, not a fault that is counted
         if fault == "timeout":
             await asyncio.sleep(10.0)
             fault = "failed"

@@ -44,6 +44,7 @@ class Store:
         self._applied: dict[Address, Object] = {}
         self._history: dict[str, dict[tuple[str, str], list[tuple[float, Object | None]]]] = {}
         self._watchers: list[Watcher] = []
+        self._where: dict[str, Address] = {}  # uid -> where
         self.namespaces: dict[str, str] = {}  # name -> Active | Terminating
         self.version = 0
 
@@ -56,6 +57,12 @@ class Store:
 
     def get(self, at: Address) -> Object | None:
         return self._kinds.get(at.plural, {}).get((at.namespace, at.name))
+
+    def by_uid(self, uid: str) -> tuple[Address, Object] | None:
+        """The live object with this uid."""
+        at = self._where.get(uid)
+        found = self.get(at) if at is not None else None
+        return (at, found) if at is not None and found is not None else None
 
     def list(
         self, plural: str, namespace: str | None, labels: Mapping[str, str]
@@ -159,6 +166,7 @@ class Store:
         self.version += 1
         item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self.version)}}
         self._kinds.setdefault(at.plural, {})[at.namespace, at.name] = item
+        self._where[item["metadata"]["uid"]] = at
         self._remember(at, item)
         self._tell(event, at, item)
         return item
@@ -168,6 +176,7 @@ class Store:
         item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self.version)}}
         del self._kinds[at.plural][at.namespace, at.name]
         self._applied.pop(at, None)
+        self._where.pop(item["metadata"]["uid"], None)
         self._remember(at, None)
         self._tell("DELETED", at, item)
         return item

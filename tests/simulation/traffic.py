@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,9 @@ from .store import Address
 
 if TYPE_CHECKING:
     from .world import World
+
+
+MANY = 12.0  # expected successes
 
 
 @dataclass(slots=True)
@@ -29,13 +32,16 @@ class Counters:
 
 
 def binomial(rng: Random, n: int, share: float) -> int:
-    """How many of ``n`` independent trials succeed: exact, in a time that grows with the successes."""
+    """How many of ``n`` independent trials succeed: exact for few, by the normal distribution for many."""
     if share <= 0.0 or n <= 0:
         return 0
     if share >= 1.0:
         return n
     if share > 0.5:
         return n - binomial(rng, n, 1.0 - share)
+    if n * share > MANY:
+        guess = round(rng.gauss(n * share, sqrt(n * share * (1.0 - share))))
+        return min(n, max(0, guess))
     scale, count, at = log(1.0 - share), 0, 0
     while True:
         at += int(log(1.0 - rng.random()) / scale) + 1

@@ -25,7 +25,7 @@ def spec(version: str, **changes: Any) -> dict[str, Any]:
     uri = version if ":" in version else f"models:/churn/{version}"
     return {
         "model": {"uri": uri},
-        "server": {"replicas": changes.pop("replicas", 2)},
+        "server": {"replicas": changes.pop("replicas", 2), **changes.pop("server", {})},
         "traffic": {"hostnames": ["churn.example"]},
         "rollout": rollout,
         "analysis": {"interval": "1s", "failureThreshold": 2, "minRequests": 5, **changes},
@@ -139,6 +139,52 @@ async def registry_away(w: World) -> None:
     await serving(w, "2")
 
 
+async def registry_away_with_more(w: World) -> None:
+    """Model and environment change in one edit while the registry is away: nobody asked for a mixture."""
+    await first_deploy(w)
+    w.registry.away_until = w.now + 8.0
+    threads = {"env": [{"name": "OMP_NUM_THREADS", "value": "2"}]}
+    w.apply("churn", spec("2", server=threads))
+    await w.sleep(6.0)
+    if w.status().get("canary"):
+        w.violation("I11", "a revision is rolled out that nobody asked for")
+    await serving(w, "2")
+
+
+async def rivals(w: World) -> None:
+    """Two objects with the same address: the first has it, until it is gone."""
+    await first_deploy(w)
+    w.apply("other", spec("9"))
+    await w.sleep(8.0)
+    if w.weights("other"):
+        w.violation("I14", "two routes answer at one address")
+    w.delete("churn")
+    await w.until(lambda: w.weights("other") == {"9": 100}, LIMIT, "the address for the other")
+    w.apply("churn", spec("2"))
+    await w.sleep(8.0)
+    if w.weights():
+        w.violation("I14", "two routes answer at one address")
+    w.delete("other")
+    await serving(w, "2")
+
+
+async def many(w: World) -> None:
+    """Several objects at once, which share workers and nothing else."""
+    for number in range(4):
+        made = {**spec("1"), "traffic": {"hostnames": [f"m{number}.example"]}}
+        w.apply("churn" if number == 0 else f"model-{number}", made)
+    await serving(w, "1")
+    for number in range(4):
+        made = {**spec("2"), "traffic": {"hostnames": [f"m{number}.example"]}}
+        w.apply("churn" if number == 0 else f"model-{number}", made)
+    for name in ("model-1", "model-2", "model-3", "churn"):
+        await w.until(
+            lambda name=name: w.weights(name) == {"2": 100} and not w.stage(name),  # type: ignore[misc]
+            LIMIT,
+            f"version 2 of {name}",
+        )
+
+
 SCENARIOS = (
     Scenario("first-deploy", first_deploy, (at_rest("1"),)),
     Scenario("happy-path", happy_path, (at_rest("2"),)),
@@ -147,4 +193,7 @@ SCENARIOS = (
     Scenario("scaled", scaled, (at_rest("2", 4),)),
     Scenario("moved-alias", moved_alias, (at_rest("2"),)),
     Scenario("registry-away", registry_away, (at_rest("2"),)),
+    Scenario("registry-away-with-more", registry_away_with_more, (at_rest("2"),)),
+    Scenario("rivals", rivals, (at_rest("2"),)),
+    Scenario("many", many, (at_rest("2"),)),
 )

@@ -9,7 +9,16 @@ from tests.simulation.run import Scenario
 from tests.simulation.store import Address
 from tests.simulation.world import NAMESPACE, World
 
-from .basics import at_rest, first_deploy, happy_path, rolled_back, serving, spec, weighted
+from .basics import (
+    at_rest,
+    first_deploy,
+    happy_path,
+    over,
+    rolled_back,
+    serving,
+    spec,
+    weighted,
+)  # fmt: skip
 from .changes import mid_canary
 
 ALONE = Setup()
@@ -31,6 +40,19 @@ async def upgraded_at_rest(w: World) -> None:
     await w.sleep(12.0)
     w.deploy_operator(replace(w.setup, image="server:1"))
     await w.sleep(12.0)
+
+
+async def upgraded_between(w: World) -> None:
+    """B, back to A, another release, B again while B's old pods are still there: admitted bytes are served."""
+    await first_deploy(w)
+    w.apply("churn", spec("2", delay="30s"))
+    await weighted(w, "2", 20)
+    w.apply("churn", spec("1", delay="30s"))
+    await over(w, "2")
+    w.deploy_operator(replace(w.setup, image="server:2"))
+    await w.sleep(3.0)
+    w.apply("churn", spec("2", delay="2s"))
+    await serving(w, "2")
 
 
 async def breach_with_a_pair(w: World) -> None:
@@ -95,6 +117,7 @@ async def somebody_elses(w: World) -> None:
 SCENARIOS = (
     Scenario("upgraded", upgraded, (at_rest("2"),)),
     Scenario("upgraded-at-rest", upgraded_at_rest, (at_rest("1"),)),
+    Scenario("upgraded-between", upgraded_between, (at_rest("2"),)),
     Scenario("pair", happy_path, (at_rest("2"),), setup=PAIR),
     Scenario("pair-upgraded", upgraded, (at_rest("2"),), setup=PAIR),
     Scenario("pair-breach", breach_with_a_pair, (rolled_back("1", "2"),), setup=PAIR),
@@ -103,5 +126,3 @@ SCENARIOS = (
     Scenario("deleted-children", deleted_children, (at_rest("1"),)),
     Scenario("somebody-elses", somebody_elses, (at_rest("1"),)),
 )
-
-__all__ = ["SCENARIOS", "weighted"]

@@ -8,7 +8,6 @@ from tests.simulation.run import Scenario
 from tests.simulation.world import World
 
 from .basics import (
-    LIMIT,
     at_rest,
     first_deploy,
     over,
@@ -163,5 +162,3 @@ SCENARIOS = (
     Scenario("quiet", quiet, (at_rest("2"),)),
     Scenario("zero-traffic", zero_traffic, (STALLED,)),
 )
-
-__all__ = ["LIMIT", "SCENARIOS"]
