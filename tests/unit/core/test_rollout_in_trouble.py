@@ -263,13 +263,12 @@ def test_an_edit_of_model_and_server_at_once_makes_no_revision_of_the_old_model_
 
 def test_a_revision_that_is_tried_again_starts_with_pods_of_its_own() -> None:
     world = World().serving()
-    world.spec["rollout"] = {**world.spec["rollout"], "scaleDownDelay": "10m"}
     world.model("2")
     world.run(lambda w: w.by_version() == {"1": 90, "2": 10})
     world.model("1")
     world.run(ended)
-    old = next(key for key, version in world.versions.items() if version == "2")
-    assert old in world.replicas
+    left, old = world.now, next(key for key, v in world.versions.items() if v == "2")
     world.model("2")
-    world.run(lambda w: old not in w.replicas, limit=5)
+    world.run(lambda w: old not in w.replicas)
+    assert timedelta(seconds=20) <= world.now - left <= timedelta(seconds=22)  # they drain first
     world.run(lambda w: w.status.stable.resolved_version == "2")

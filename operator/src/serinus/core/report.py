@@ -211,7 +211,7 @@ def _mark_at_rest(facts: Facts, marks: Conditions) -> None:
         marks.mark(kind, False, "RolledBack", status.failed.message)
     elif status.stable is not None and facts.target not in {None, status.stable.revision}:
         held = pauses.held_back(facts)
-        reason, text = held or ("Pending", "the next rollout is about to start")
+        reason, text = held or ("Pending", "the pods of its last try are still draining")
         marks.mark(kind, False, reason, f"the rollout of another revision waits: {text}")
     else:
         marks.mark(kind, False, "Complete", "the revision that the spec asks for serves")

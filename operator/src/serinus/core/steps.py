@@ -111,13 +111,13 @@ def start(facts: Facts) -> Change | None:
 
 def _make_way(facts: Facts) -> Change | None:
     """Pods of an earlier try are still there. They may have another image and other histogram bounds
-    than those of today: the revision starts with pods of its own."""
+    than those of today: the revision waits until they have drained and gone, and starts with its own."""
     status, key = facts.status, short(facts.target or "")
-    if any(short(r.revision) == key and r.remove_at <= facts.now for r in status.retiring):
-        return None  # they are going
-    others = tuple(r for r in status.retiring if short(r.revision) != key)
-    going = Retiring(revision=facts.target or "", remove_at=facts.now)
-    return Change(update(status, retiring=(*others, going)))
+    if any(short(r.revision) == key for r in status.retiring):
+        return None
+    at = facts.now + facts.spec.rollout.scale_down_delay
+    going = Retiring(revision=facts.target or "", remove_at=at)
+    return Change(update(status, retiring=(*status.retiring, going)))
 
 
 def supersede(facts: Facts) -> Change | None:
