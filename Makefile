@@ -1,7 +1,7 @@
 # Every target sets up what it needs first. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kubernetes test-conformance simulate soak lint verify generate bench clean
+.PHONY: help setup demo test test-kubernetes test-conformance simulate soak mutants lint verify generate bench clean
 
 bin := .venv/bin
 SEED ?= 1
@@ -46,6 +46,10 @@ test-conformance: ## the sandbox's API server compared with the one of SERINUS_T
 	@tools/setup test
 	@test -n "$(SERINUS_TEST_KUBECONFIG)" || { echo "set SERINUS_TEST_KUBECONFIG to the kubeconfig of an API server for tests"; exit 2; }
 	$(bin)/python -m pytest tests/integration/apiserver -m kubernetes -q $(ARGS)
+
+mutants: ## bugs seeded into a copy of the operator: the simulation must notice each (ARGS="I4": some)
+	@tools/setup test
+	$(bin)/python -m tests.simulation.mutants $(ARGS)
 
 lint: ## ruff, mypy --strict, import-linter
 	@tools/setup

@@ -31,12 +31,10 @@ class OnlyByHealthySteps(Invariant):
 
     def _step(self, write: Write, subject: Subject, rise: Raise) -> None:
         spec = subject.spec
-        # Specs that were in force at the weight before: people may edit the steps meanwhile.
-        older = [s for at, s in subject.specs if at > rise.since]
-        first = [s for at, s in subject.specs if at <= rise.since][-1:]
+        recent = subject.specs_since(rise.since)  # people may edit the steps meanwhile
         allowed = {spec.next_weight(rise.before)}
-        if any(s.steps != spec.steps for s in first + older):
-            allowed = {100} | {w for s in [*first, *older] for w, _ in s.steps}
+        if any(s.steps != spec.steps for s in recent):
+            allowed = {100} | {w for s in recent for w, _ in s.steps}
         what = f"{rise.revision} from {rise.before} to {rise.after}"
         if rise.after not in allowed:
             steps = [w for w, _ in spec.steps]
@@ -51,13 +49,13 @@ class OnlyByHealthySteps(Invariant):
         if rise.held is None:
             self.fail(write.t, subject, f"{what} before a Gateway had taken {rise.before}")
             return
-        holds = [s.hold_of(rise.before) or 0.0 for at, s in subject.specs if at > rise.since]
-        hold = min([subject.spec.hold_of(rise.before) or 0.0, *holds])
+        recent = subject.specs_since(rise.since)
+        hold = min(s.hold_of(rise.before) or 0.0 for s in recent)
         slack = self.world.slack + MARGIN
         if write.t - rise.held < hold - slack:
             self.fail(write.t, subject, f"{what} after {write.t - rise.held:.1f} s of {hold:g} s")
         answers = evidence(subject, rise)
-        least = min(s.min_requests for _, s in subject.specs)
+        least = min(s.min_requests for s in recent)
         if not any(a.kind == "samples" and a.requests >= least for a in answers):
             most = max((a.requests for a in answers), default=0)
             self.fail(

@@ -41,18 +41,12 @@ class StableKeepsScale(Invariant):
         before = replicas(write.before) if write.before is not None else 0
         if revision == subject.stable:
             # The spec may have changed since the pass looked at it.
-            recent = [s.replicas for at, s in subject.specs if at > write.began]
-            wanted = min([subject.spec.replicas, *recent, *self._then(subject, write.began)])
+            wanted = min(s.replicas for s in subject.specs_since(write.began))
             if now < wanted and (now < before or write.before is None):
                 text = f"{write.actor} gave stable {revision} {now} pods of {wanted}"
                 self.fail(write.t, subject, text)
         elif now < before and (subject.uid, revision) in self._had:
             self._drained(write, subject, revision)
-
-    @staticmethod
-    def _then(subject: Subject, t: float) -> list[int]:
-        """The replicas of the spec that was in force at ``t``."""
-        return [s.replicas for at, s in subject.specs if at <= t][-1:]
 
     def _drained(self, write: Write, subject: Subject, revision: str) -> None:
         since = self._had[subject.uid, revision]

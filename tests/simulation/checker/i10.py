@@ -36,7 +36,7 @@ class NoEvidenceNoVerdict(Invariant):
             text = f"{what}; the last answer, {write.t - last.t:.1f} s before, was {last.kind}"
             self.fail(write.t, subject, text)
             return
-        least = min(s.min_requests for _, s in subject.specs)
+        least = min(s.min_requests for s in subject.specs_since(rise.since))
         most = max((a.requests for a in answers if a.kind == "samples"), default=0)
         if most < least:
             self.fail(write.t, subject, f"{what} on {most} requests, of {least} that make evidence")

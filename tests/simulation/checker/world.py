@@ -120,6 +120,11 @@ class Subject:
     def canary(self) -> str:
         return short(self.arm("canary").get("revision", ""))
 
+    def specs_since(self, t: float) -> list[Spec]:
+        """The spec that was in force at ``t``, and all that came after it."""
+        older = [spec for at, spec in self.specs if at <= t][-1:]
+        return [*older, *(spec for at, spec in self.specs if at > t)]
+
     def commanded(self, command: str, revision: str) -> float | None:
         """Since when the annotation asks for this with this revision; None while it does not."""
         value = self.annotations.get(f"{PREFIX}{command}", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -60,6 +61,17 @@ def test_l2_something_is_left_of_a_deleted_object() -> None:
         .told("L2")
         .endswith("there still are services churn-aaaaaaaa")
     )
+
+
+def test_l2_what_was_once_owned_is_left_even_without_its_owner_reference() -> None:
+    log = serving()
+    item = deepcopy(log.objects["services", f"churn-{short(A)}"])
+    item["metadata"]["ownerReferences"] = []
+    log.write("patch", "services", f"churn-{short(A)}", item)
+    log.remove("modeldeployments", "churn", actor="user").wait(1)
+    log.remove("deployments", f"churn-{short(A)}", actor="collector")
+    log.remove("httproutes", "churn", actor="collector")
+    assert log.end(61).told("L2").endswith("there still are services churn-aaaaaaaa")
 
 
 def test_l2_holds_when_all_is_gone_or_not_yet_due() -> None:

@@ -1,0 +1,1 @@
+"""Seeded bugs: the proof that each invariant of the checker can fire."""
