@@ -24,6 +24,11 @@ def test_lease_times_that_overlap_are_refused() -> None:
         Settings(lease_renew_deadline="20s")
 
 
+def test_a_resync_without_a_pause_is_refused() -> None:
+    with pytest.raises(ValidationError, match="greater than or equal to 1 second"):
+        Settings(resync_interval="10ms")
+
+
 @pytest.mark.parametrize("name", ["", "UPPER", "a/b", "-a", "x" * 60])
 def test_an_instance_makes_a_lease_name(name: str) -> None:
     with pytest.raises(ValidationError):
@@ -41,3 +46,5 @@ def test_the_role_allows_the_default_lease_and_no_other() -> None:
 def test_every_setting_is_in_the_help() -> None:
     for name in Settings.model_fields:
         assert name == "kubeconfig" or f"SERINUS_{name.upper()}" in usage()
+    assert "this often. [30s]" in usage()
+    assert "operator may run. [true]" in usage()

@@ -30,6 +30,9 @@ class Lagging(MemoryKube):
     def freeze(self) -> None:
         self.past = copy.deepcopy(self.objects)
 
+    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
+        return copy.deepcopy(self.put(ref, manifest))
+
     async def get(self, ref: Ref) -> Manifest | None:
         if self.past is not None:
             return copy.deepcopy(self.past.get((ref.kind.plural, ref.namespace, ref.name)))

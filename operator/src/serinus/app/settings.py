@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from serinus import __version__
 from serinus.api import names
 from serinus.api.spec import GatewayRef
-from serinus.api.types import Duration
+from serinus.api.types import Duration, format_duration
 from serinus.app.lease import LeaseTimes
 from serinus.reconcile.rules import INSTANCE, NAMESPACE
 
@@ -64,7 +64,9 @@ class Settings(BaseSettings):
         description="namespace/name of the Gateway for resources that name none.",
     )
     resync_interval: Duration = Field(
-        default=timedelta(seconds=30), description="Every object is looked at this often."
+        default=timedelta(seconds=30),
+        ge=timedelta(seconds=1),
+        description="Every object is looked at this often.",
     )
     workers: int = Field(default=4, ge=1, le=64, description="Objects reconciled at the same time.")
     digest_limit: int = Field(
@@ -107,7 +109,9 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, json elsewhere."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Lines below this level are left out."
+    )
 
     @field_validator("prometheus_url", "mlflow_tracking_uri", "mlflow_tracking_uri_for_pods")
     @classmethod
@@ -147,8 +151,16 @@ def usage() -> str:
     lines = []
     for name, field in Settings.model_fields.items():
         variable = field.validation_alias or f"SERINUS_{name.upper()}"
-        default = field.default
-        told = default if isinstance(default, str | int) and default != "" else None
-        suffix = f" [{told}]" if told not in (None, 0) else ""
+        told = _told(field.default)
+        suffix = f" [{told}]" if told else ""
         lines.append(f"  {variable!s:40} {field.description or ''}{suffix}")
     return "\n".join(lines)
+
+
+def _told(default: object) -> str:
+    """A default as one would write it; nothing for what is off by default."""
+    if isinstance(default, timedelta):
+        return format_duration(default)
+    if isinstance(default, bool):
+        return "true" if default else ""
+    return str(default) if isinstance(default, str | int) and default else ""
