@@ -143,22 +143,38 @@ async def test_a_selector_with_a_label_too_much_is_set_right(shell: Shell) -> No
     shell.kube[ref]["spec"]["selector"]["extra"] = "label"
     await shell.run(2)
     assert shell.kube[ref]["spec"]["selector"] == before
+    shell.kube.writes.clear()
+    await shell.run(3)
+    assert shell.kube.writes == []
 
 
 async def test_fields_that_others_added_to_our_routes_spec_are_taken_out(shell: Shell) -> None:
     shell.kube[ROUTE]["spec"]["hostnames"] = ["a.example.com"]
-    kept: list[str] = []
-    original = shell.kube.apply
-
-    async def apply(ref: Ref, manifest: Manifest) -> Manifest:
-        """As an API server does it: what another manager has added stays."""
-        kept.append(ref.name)
-        live = shell.kube[ref]["spec"]
-        return await original(ref, {**manifest, "spec": {**live, **manifest["spec"]}})
-
-    shell.kube.apply = apply
     await shell.run(3)
     assert "hostnames" not in shell.kube[ROUTE]["spec"]
+    shell.kube.writes.clear()
+    await shell.run(3)
+    assert shell.kube.writes == []
+
+
+async def test_nothing_is_sent_as_server_side_apply(shell: Shell) -> None:
+    """It leaves what others have added, also in a real API server: containers, labels of a selector."""
+    shell.model("2")
+    await shell.run()
+    shell.model("1")
+    await shell.run(60)
+    assert {verb for verb, _, _ in shell.kube.writes} == {
+        "create", "patch", "patch status", "delete",
+    }  # fmt: skip
+
+
+async def test_another_owner_beside_us_is_nobodys_change(shell: Shell) -> None:
+    other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"}
+    for ref in (ROUTE, shell.child(kinds.SERVICE, "stable")):
+        shell.kube[ref]["metadata"]["ownerReferences"].append(other)
+    shell.kube.writes.clear()
+    await shell.run(3)
+    assert shell.kube.writes == []
 
 
 async def test_a_creation_that_comes_late_changes_nothing(shell: Shell) -> None:

@@ -86,14 +86,14 @@ async def test_a_route_that_changed_since_it_was_looked_at_is_not_written_over(
     shell: Shell,
 ) -> None:
     shell.model("2")
-    original = shell.kube.apply
+    original = shell.kube.patch
 
-    async def delayed(ref, manifest):
+    async def delayed(ref, patch, subresource=""):
         if ref.kind is kinds.HTTP_ROUTE:
             shell.kube.put(ROUTE, shell.kube[ROUTE])
-        return await original(ref, manifest)
+        return await original(ref, patch, subresource)
 
-    shell.kube.apply = delayed
+    shell.kube.patch = delayed
     await shell.run()
     assert shell.weights() == [100]
 

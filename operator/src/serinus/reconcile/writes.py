@@ -55,19 +55,12 @@ class Make:
         await deps.kube.patch(self.ref, {"metadata": {**_version(found), **labels}})
 
 
-class Apply:
-    """Server-side apply on exactly the version that was looked at."""
-
-    def __init__(self, ref: Ref, manifest: Manifest, live: Manifest) -> None:
-        metadata = {**manifest["metadata"], **_version(live)}
-        self.ref, self.manifest = ref, {**manifest, "metadata": metadata}
-
-    async def send(self, deps: Deps) -> None:
-        await deps.kube.apply(self.ref, self.manifest)
-
-
 class Change:
-    """Merge patch on exactly the version that was looked at."""
+    """Merge patch on exactly the version that was looked at.
+
+    Not server-side apply: that leaves what others have added, to a list of containers or to a selector,
+    so that what they did could be seen at every look and never set right.
+    """
 
     def __init__(self, ref: Ref, patch: Manifest, live: Manifest) -> None:
         metadata = {**patch.get("metadata", {}), **_version(live)}
@@ -87,13 +80,8 @@ class Route:
         if self.live is None:
             await deps.kube.create(self.ref, self.manifest)
             return
-        spec = self.manifest["spec"]
-        foreign = {key: None for key in self.live.get("spec") or () if key not in spec}
-        if not foreign:
-            await Apply(self.ref, self.manifest, self.live).send(deps)
-            return
-        # Apply leaves fields that another manager has added; a merge patch takes them out.
-        patch = {"metadata": self.manifest["metadata"], "spec": {**spec, **foreign}}
+        spec = without_others(self.live.get("spec") or {}, self.manifest["spec"])
+        patch = {"metadata": _marks(self.manifest), "spec": spec}
         await Change(self.ref, patch, self.live).send(deps)
 
 
@@ -109,7 +97,7 @@ class Delete:
             await deps.kube.delete(ref, meta["uid"], str(meta["resourceVersion"]))
 
 
-Write = Make | Apply | Change | Route | Delete
+Write = Make | Change | Route | Delete
 
 
 def write_for(intent: Intent, snapshot: Snapshot, deps: Deps) -> Write | None:
@@ -133,11 +121,14 @@ def _service(manifest: Manifest, key: str, snapshot: Snapshot) -> Write | None:
     ref, live = _ref(kinds.SERVICE, manifest), snapshot.services.get(key)
     if live is None:
         return Make(ref, manifest, snapshot.owner)
+    spec = manifest["spec"]
     # One label too much in a selector, and the pods are gone for every router.
-    same = live["spec"].get("selector") == manifest["spec"]["selector"] and all(
-        covers(live[part], manifest[part]) for part in ("metadata", "spec")
-    )  # items of a list do not say of what kind they are
-    return None if same else Apply(ref, manifest, live)
+    same_pods = live["spec"].get("selector") == spec["selector"]
+    marks = _marks(manifest)
+    if same_pods and covers(live["spec"], spec) and covers(live["metadata"], marks):
+        return None
+    selector = without_others(live["spec"].get("selector") or {}, spec["selector"])
+    return Change(ref, {"metadata": marks, "spec": {**spec, "selector": selector}}, live)
 
 
 def _workload(intent: EnsureWorkload, snapshot: Snapshot, deps: Deps) -> Write | None:
@@ -204,6 +195,17 @@ def _remove(key: str, snapshot: Snapshot) -> Write | None:
     )
     present = [(_ref(kind, live), live) for kind, live in found if live is not None]
     return Delete(present) if present else None
+
+
+def without_others(live: Manifest, wanted: Manifest) -> dict[str, Any]:
+    """The merge patch of ``wanted`` that takes out what else is in ``live``."""
+    return {**wanted, **{key: None for key in live if key not in wanted}}
+
+
+def _marks(manifest: Manifest) -> dict[str, Any]:
+    """What of the metadata is ours to set. Owners are not compared: whose it is was looked at before."""
+    meta = manifest["metadata"]
+    return {key: meta[key] for key in ("labels", "annotations") if key in meta}
 
 
 def _version(live: Mapping[str, Any]) -> dict[str, str]:

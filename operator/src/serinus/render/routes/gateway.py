@@ -58,9 +58,8 @@ class GatewayRouter:
         return _manifest(owner, spec, fence)
 
     def same(self, live: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
-        return bool(live.get("spec") == manifest["spec"]) and covers(
-            live.get("metadata"), manifest["metadata"]
-        )
+        marks = {key: manifest["metadata"][key] for key in ("labels", "annotations")}
+        return bool(live.get("spec") == manifest["spec"]) and covers(live["metadata"], marks)
 
     def answers(self, target: Target, live: Mapping[str, Any]) -> bool:
         return _addresses(self.render(target, ())["spec"]) == _addresses(live.get("spec") or {})
