@@ -11,6 +11,8 @@ from pathlib import Path
 
 from .campaign import Case, Tally, wanders, work
 from .faults import RECIPES
+from .faults.calls import ALL
+from .matrix import explore
 from .run import Result, line
 from .scenarios import SCENARIOS
 
@@ -29,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .latency import main as latency
 
         return latency(args.latency, args.jobs, args.seed)
+    if args.matrix:
+        return _matrix(args.matrix, args.seed, args.jobs)
     if not args.scenario:
         print("name a --scenario, or --soak N, --latency N, --list", file=sys.stderr)
         return 2
@@ -46,6 +50,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", type=Path, help="write the whole log here, one event per line")
     parser.add_argument("--soak", type=int, metavar="N", help="until N faults were injected")
     parser.add_argument("--latency", type=int, metavar="N", help="N seeds: breach to weight 0")
+    parser.add_argument(
+        "--matrix", choices=sorted(SCENARIOS), help="every API call of a story x every fault"
+    )
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--list", action="store_true", help="scenarios and recipes")
     return parser
@@ -77,6 +84,21 @@ def _before(result: Result, moment: float, count: int = 12) -> str:
         and event["kind"] not in {"traffic", "pass"}
     ]
     return "\n".join(f"    {line(event)[:300].rstrip()}" for event in telling[-count:])
+
+
+def _matrix(name: str, seed: int, jobs: int) -> int:
+    total = Tally()
+    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+        parts = [(name, seed, number, 4 * jobs) for number in range(4 * jobs)]
+        for tally in pool.imap_unordered(_part, parts):
+            total.merge(tally)
+    print(total.text())
+    return 1 if total.failed else 0
+
+
+def _part(part: tuple[str, int, int, int]) -> Tally:
+    name, seed, number, of = part
+    return explore(name, seed, ALL, lambda index: index % of == number)
 
 
 def _soak(faults: int, jobs: int, seed: int) -> int:

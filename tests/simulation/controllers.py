@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from serinus.api import names
 
+from .pods import is_ready, version_of
 from .store import Address, Object
 
 if TYPE_CHECKING:
@@ -64,12 +65,12 @@ class Deployments(Controller):
             self.wake(Address("deployments", at.namespace, owner))
 
     def _tell_truth(self, item: Object) -> None:
-        self.world.log_truth(_version(item["spec"]["template"]))
+        self.world.log_truth(version_of(item["spec"]["template"]))
 
     def truth_changed(self, version: str) -> None:
         """Pods that run now follow the new truth."""
         for pod in list(self.world.store.list("pods", None, {})):
-            if _version(pod) == version:
+            if version_of(pod) == version:
                 self._settle(pod)
 
     def pods(self, deployment: Object) -> list[Object]:
@@ -86,7 +87,7 @@ class Deployments(Controller):
         if live is None or "deletionTimestamp" in live["metadata"]:
             return
         wanted = live["spec"].get("replicas", 1)
-        truth = self.world.truth(_version(live["spec"]["template"]))
+        truth = self.world.truth(version_of(live["spec"]["template"]))
         pods = self.pods(live)
         if truth.start != "quota":
             for _ in range(wanted - len(pods)):
@@ -122,7 +123,7 @@ class Deployments(Controller):
         }
         made = self.world.write("deployments", "create", at, pod)
         if made is not None:
-            load = self.world.truth(_version(made)).load
+            load = self.world.truth(version_of(made)).load
             self.world.loop.outside(load, self._loaded, at, made["metadata"]["uid"])
 
     def _loaded(self, at: Address, uid: str) -> None:
@@ -132,7 +133,7 @@ class Deployments(Controller):
 
     def _settle(self, pod: Object) -> None:
         """The pod's status as its version's truth has it."""
-        start = self.world.truth(_version(pod)).start
+        start = self.world.truth(version_of(pod)).start
         if start == "hang":
             return
         ready = start in {"ok", "quota"}
@@ -278,14 +279,3 @@ class Gateway(Controller):
 
 def address(plural: str, item: Object) -> Address:
     return Address(plural, item["metadata"]["namespace"], item["metadata"]["name"])
-
-
-def is_ready(pod: Object) -> bool:
-    return any(c.get("ready") for c in pod["status"].get("containerStatuses") or ())
-
-
-def _version(template: Object) -> str:
-    for pair in template["spec"]["containers"][0].get("env") or ():
-        if pair["name"] == "SERINUS_MODEL_VERSION":
-            return str(pair["value"])
-    return ""

@@ -50,26 +50,32 @@ class Setup:
         lease: leader election is on.
         image: the model server's default image of this release of the operator.
         offset: seconds by which the process's wall clock is ahead.
-        rate: seconds of its wall clock per true second.
     """
 
     replicas: int = 1
     lease: bool = False
     image: str = "server:1"
     offset: float = 0.0
-    rate: float = 1.0
 
 
 class Clock:
-    """A wall clock that may be wrong, and may jump."""
+    """A wall clock that may be wrong, may jump, and may be too fast or too slow."""
 
-    def __init__(self, world: World, offset: float, rate: float) -> None:
+    def __init__(self, world: World, offset: float) -> None:
         self._world = world
-        self.offset = offset
-        self._rate = rate
+        self.set(offset)
+
+    def set(self, offset: float, rate: float = 1.0) -> None:
+        """From now on it is ahead by ``offset`` seconds, and runs ``rate`` seconds per second."""
+        self._since, self._offset, self._rate = self._world.now, offset, rate
+
+    @property
+    def offset(self) -> float:
+        """Seconds by which it is ahead."""
+        return self._offset + (self._world.now - self._since) * (self._rate - 1.0)
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._world.now * self._rate + self.offset)
+        return EPOCH + timedelta(seconds=self._world.now + self.offset)
 
 
 class Queue(WorkQueue[Key]):
@@ -96,7 +102,7 @@ class Host:
         self.setup = setup
         self.name = f"operator-{len(world.hosts) + 1}"
         self.process = Process(self.name)
-        self.clock = Clock(world, setup.offset, setup.rate)
+        self.clock = Clock(world, setup.offset)
         self.started_at = world.now
         self.restarts = True
         self.lease: Lease | None = None

@@ -36,6 +36,7 @@ class _Forks(Faults):
     def on_call(self, call: Call) -> CallFault | None:
         if self._pipe is not None or not self._chosen(call.index):
             return None
+        self.world.judge()  # once, not in every child
         for what in self._kinds:
             reading, writing = os.pipe()
             child = os.fork()

@@ -168,13 +168,10 @@ class Source:
             world.fault(f"metrics {fault}", actor=self._host.name, revision=query.revision)
         elif world.now < world.prometheus.away_until:
             fault = "failed"  # a part of the story, not a fault that is counted
-        if fault == "timeout":
-            await asyncio.sleep(10.0)
-            fault = "failed"
-        elif fault == "slow":
-            await asyncio.sleep(4.9)
-        else:
-            await asyncio.sleep(0.02 + 0.03 * world.rng.random())
+        if fault == "reset":
+            world.traffic.restart_one(query.revision)
+        seconds = {"timeout": 10.0, "slow": 4.9}.get(fault)
+        await asyncio.sleep(seconds or 0.02 + 0.03 * world.rng.random())
         lag = world.pace.scrape_lag + (30.0 if fault == "stale" else 0.0)
         series = world.prometheus.read(query, lag)
         answer: Reading = series
@@ -183,7 +180,7 @@ class Source:
                 answer = ()
             case "nodata":
                 answer = NoData("injected: Prometheus warns")
-            case "failed":
+            case "failed" | "timeout":
                 answer = QueryFailed("injected: Prometheus answered 503")
             case "nan" | "inf" | "negative":
                 answer = _spoil(series, {"nan": nan, "inf": inf, "negative": -5.0}[fault])

@@ -12,7 +12,7 @@ SHARES = 24
 LEAST = 10_000  # faults, in all shares together
 
 # Every API call with every crash point.
-CRASHES = ("first-deploy", "happy-path", "breach-step-1", "new-spec-mid-canary", "aborted", "a-b-a")
+CRASHES = ("first-deploy", "happy-path", "breach-step-1", "aborted", "a-b-a")
 # Every API call with every error.
 FAILS = ("first-deploy",)
 

@@ -15,11 +15,12 @@ import structlog
 
 from serinus.api import names
 
-from .checker import check
 from .faults import Faults
 from .host import OPERATORS, Host, Setup
 from .loop import OUTSIDE, Stalled, VirtualLoop
-from .world import NAMESPACE, GaveUp, Pace, World, version_of
+from .people import NAMESPACE, GaveUp
+from .pods import version_of
+from .world import Pace, World
 
 Facts = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def run(scenario: Scenario, seed: int, faults: Faults | None = None) -> Result:
             if gc_was_on:
                 gc.enable()
     troubles = [Trouble(*seen) for seen in world.violations] + story.troubles
-    troubles += [Trouble(v.invariant, v.t, f"{v.object}: {v.message}") for v in check(world.events)]
+    troubles += [Trouble(v.invariant, v.t, f"{v.object}: {v.message}") for v in world.judge()]
     troubles += [Trouble("crash", loop.time(), text) for text in (*bugs[:seen], *loop.failures)]
     return Result(
         scenario.name, seed, world.events, troubles, world.counted, world.calls,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from serinus.api import names
 
-from .controllers import is_ready
+from .pods import is_ready, version_of
 from .store import Address
 
 if TYPE_CHECKING:
@@ -60,11 +60,12 @@ class Traffic:
         self.served: dict[str, list[int]] = {}  # route -> [requests, errors], for expectations
         world.loop.outside(1.0, self._tick)
 
-    def restart(self, uid: str) -> None:
-        """The pod's process begins to count from 0 again."""
-        found = self.counters.get(uid)
-        if found is not None:
-            found.ok = found.errors = found.slow = 0
+    def restart_one(self, revision: str) -> None:
+        """The process of one of a revision's pods begins to count from 0 again."""
+        for found in self.counters.values():
+            if found.revision == revision and found.ok:
+                found.ok = found.errors = found.slow = 0
+                return
 
     def _tick(self) -> None:
         self._world.loop.outside(1.0, self._tick)
@@ -112,18 +113,10 @@ class Traffic:
                 counted = self.counters[meta["uid"]] = Counters(
                     labels[names.LABEL_REVISION], labels[names.LABEL_NAME], namespace
                 )
-            truth = world.truth(version_of_pod(pod))
+            truth = world.truth(version_of(pod))
             bad = binomial(world.rng, part, truth.errors) if is_ready(pod) else part
             counted.ok += part - bad
             counted.errors += bad
             counted.slow += binomial(world.rng, part, truth.slow)
             failed += bad
         return failed
-
-
-def version_of_pod(pod: object) -> str:
-    """The model version that a pod serves."""
-    for pair in pod["spec"]["containers"][0].get("env") or ():  # type: ignore[index]
-        if pair["name"] == "SERINUS_MODEL_VERSION":
-            return str(pair["value"])
-    return ""

@@ -2,49 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from serinus.api import names
-from serinus.core.revision import short
-from serinus.ports import ApiError, NotFound
+from serinus.ports import ApiError
 
+from .checker import Checker, Violation
 from .client import READS, Call
 from .collector import Collector
 from .controllers import Deployments, Endpoints, Gateway
 from .host import Host, Setup
-from .loop import OUTSIDE, VirtualLoop
+from .loop import VirtualLoop
 from .metrics import Prometheus
+from .people import NAMESPACE, People
+from .pods import Truth, version_of
 from .registry import ModelRegistry
 from .store import Address, Object, Store
 from .traffic import Traffic
 
 if TYPE_CHECKING:
     from .faults import Faults
-
-NAMESPACE = "ml"
-POLL = 0.25
-
-
-@dataclass(slots=True)
-class Truth:
-    """How the pods of one model version really behave.
-
-    Attributes:
-        errors: share of requests answered with 5xx.
-        slow: share of requests slower than every bound.
-        start: "ok", or why its pods never get ready: "image", "crash", "quota", "hang".
-        load: seconds until a pod is ready.
-    """
-
-    errors: float = 0.0
-    slow: float = 0.0
-    start: str = "ok"
-    load: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +41,8 @@ class Pace:
     restart: float = 1.0
 
 
-class GaveUp(Exception):
-    """What a scenario waited for did not happen in time."""
-
-
 @dataclass(slots=True)
-class World:
+class World(People):
     """Everything of one run. The seed decides all that is random."""
 
     seed: int
@@ -82,6 +58,8 @@ class World:
     hosts: list[Host] = field(default_factory=list)
     truths: dict[str, Truth] = field(default_factory=dict)
     violations: list[tuple[str, float, str]] = field(default_factory=list)
+    _checker: Checker | None = None
+    _judged: int = 0  # events
     last_write: float = 0.0  # when an operator last tried to write
     store: Store = field(init=False)
     registry: ModelRegistry = field(init=False)
@@ -120,6 +98,15 @@ class World:
 
     def log(self, kind: str, **fields: Any) -> None:
         self.events.append({"t": round(self.loop.time(), 6), "kind": kind, **fields})
+
+    def judge(self) -> list[Violation]:
+        """What the log up to now breaks, as the checker sees it."""
+        if self._checker is None:
+            self._checker = Checker(elects=self.setup.lease)
+        for event in self.events[self._judged :]:
+            self._checker.feed(event)
+        self._judged = len(self.events)
+        return self._checker.found
 
     def violation(self, invariant: str, message: str) -> None:
         """A scenario has seen what must not be."""
@@ -207,35 +194,6 @@ class World:
         for host in self.hosts:
             host.watched(event, at, item)
 
-    # --- users --------------------------------------------------------------------------------
-
-    def apply(self, name: str, spec: Mapping[str, Any]) -> None:
-        """A person writes the spec."""
-        at = Address(names.PLURAL, NAMESPACE, name)
-        self.log("user", what="apply", object=f"{NAMESPACE}/{name}", spec=spec)
-        body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "spec": spec}
-        live = self.store.get(at)
-        if live is None:
-            self.write("user", "create", at, body)
-        else:
-            gone = dict.fromkeys(k for k in live["spec"] if k not in spec)
-            self.write("user", "patch", at, {"spec": {**spec, **gone}})
-
-    def delete(self, name: str, *, foreground: bool = False) -> None:
-        """A person deletes the object."""
-        at = Address(names.PLURAL, NAMESPACE, name)
-        self.log("user", what="delete", object=f"{NAMESPACE}/{name}")
-        if foreground:
-            self.write("user", "patch", at, {"metadata": {"finalizers": ["foregroundDeletion"]}})
-        self.write("user", "delete", at)
-
-    def command(self, name: str, what: str, revision: str | None) -> None:
-        """A person sets, or with None removes, a command annotation."""
-        at = Address(names.PLURAL, NAMESPACE, name)
-        self.log("user", what=what, object=f"{NAMESPACE}/{name}", revision=revision)
-        annotation = {f"{names.GROUP}/{'pause' if what == 'resume' else what}": revision}
-        self.write("user", "patch", at, {"metadata": {"annotations": annotation}})
-
     def set_truth(self, version: str, **fields: Any) -> None:
         """From now on the version's pods behave like this."""
         truth = self.truth(version)
@@ -257,81 +215,3 @@ class World:
                     slow=truth.slow,
                     ready=truth.start == "ok",
                 )
-
-    # --- what people and scenarios see ----------------------------------------------------------
-
-    def cr(self, name: str = "churn") -> Object | None:
-        return self.store.get(Address(names.PLURAL, NAMESPACE, name))
-
-    def stage(self, name: str = "churn") -> str:
-        """Stage of the rollout; empty when there is none."""
-        return str((self.status(name).get("rollout") or {}).get("stage", ""))
-
-    def status(self, name: str = "churn") -> Mapping[str, Any]:
-        found = self.cr(name)
-        return (found or {}).get("status") or {}
-
-    def weights(self, name: str = "churn") -> dict[str, int]:
-        """Model version -> weight in the stored route."""
-        route = self.store.get(Address("httproutes", NAMESPACE, name))
-        if route is None:
-            return {}
-        out = {}
-        for ref in route["spec"]["rules"][0]["backendRefs"]:
-            found = self.store.get(Address("deployments", NAMESPACE, ref["name"]))
-            version = version_of(found["spec"]["template"]) if found else ref["name"]
-            out[version] = ref.get("weight", 1)
-        return out
-
-    def revision(self, version: str, name: str = "churn") -> str:
-        """The full revision of the arm that serves a model version; empty when there is none."""
-        for arm in ("canary", "stable"):
-            found = self.status(name).get(arm)
-            if found and found.get("resolvedVersion") == version:
-                return str(found["revision"])
-        return ""
-
-    def deploy_operator(self, setup: Setup) -> None:
-        """Stops the operator's processes cleanly and starts others, as an upgrade does."""
-        self.setup = setup
-        for host in self.hosts:
-            if host.alive:
-                host.stop()
-        for _ in range(setup.replicas):
-            Host(self, setup)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-
-    async def until(self, condition: Callable[[], bool], limit: float, what: str) -> None:
-        """Waits until something is so.
-
-        Raises:
-            GaveUp: it was not so within ``limit`` seconds of a world without faults.
-        """
-        end = max(self.now, self.faults.calm_at) + limit
-        while not condition():
-            if self.now > end:
-                raise GaveUp(f"{what} did not happen within {limit:g} s")
-            await asyncio.sleep(POLL)
-
-
-def version_of(template: Mapping[str, Any]) -> str:
-    """The model version that a pod template serves."""
-    for pair in template["spec"]["containers"][0].get("env") or ():
-        if pair["name"] == "SERINUS_MODEL_VERSION":
-            return str(pair["value"])
-    return ""
-
-
-__all__ = [
-    "NAMESPACE",
-    "OUTSIDE",
-    "GaveUp",
-    "NotFound",
-    "Pace",
-    "Truth",
-    "World",
-    "short",
-    "version_of",
-]

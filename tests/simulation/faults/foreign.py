@@ -6,8 +6,8 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from tests.simulation.controllers import address
+from tests.simulation.people import NAMESPACE
 from tests.simulation.store import Object
-from tests.simulation.world import NAMESPACE
 
 from serinus.api import names
 

@@ -69,7 +69,7 @@ class LeaseAttacks(Faults):
 
 
 class Skew(Faults):
-    """Clocks are wrong by minutes, and jump; in the end they are set right."""
+    """Clocks are wrong by minutes, jump, run too fast or slow; in the end they are set right."""
 
     harsh = True
 
@@ -88,9 +88,11 @@ class Skew(Faults):
         hosts = [h for h in self.world.hosts if h.alive]
         if hosts:
             host = self._rng.choice(hosts)
-            host.clock.offset = self._rng.choice((-300.0, -20.0, -2.0, 2.0, 20.0, 300.0))
-            self.world.fault("clock jump", actor=host.name, offset=host.clock.offset)
+            offset = self._rng.choice((-300.0, -20.0, -2.0, 0.0, 2.0, 20.0, 300.0))
+            rate = self._rng.choice((0.8, 1.0, 1.0, 1.2))
+            host.clock.set(offset, rate)
+            self.world.fault("clock jump", actor=host.name, offset=offset, rate=rate)
 
     def _mend(self) -> None:
         for host in self.world.hosts:
-            host.clock.offset = 0.0
+            host.clock.set(0.0)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tests.simulation.collector import terminate
+from tests.simulation.people import NAMESPACE
 from tests.simulation.run import Scenario
-from tests.simulation.world import NAMESPACE, World
+from tests.simulation.world import World
 
 from .basics import (
     GONE,

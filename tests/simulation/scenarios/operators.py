@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.simulation.host import Setup
+from tests.simulation.people import NAMESPACE
 from tests.simulation.run import Scenario
 from tests.simulation.store import Address
-from tests.simulation.world import NAMESPACE, World
+from tests.simulation.world import World
 
 from .basics import (
     at_rest,
