@@ -11,7 +11,7 @@ from serinus.api import names
 from serinus.app.handlers import OWNED, Sightings, make_registry
 from serinus.app.settings import Settings
 from serinus.app.workqueue import WorkQueue
-from serinus.ports import Manifest, Ref
+from serinus.ports import Ref
 from serinus.reconcile import kinds
 from serinus.reconcile.claims import ClaimIndex
 from serinus.reconcile.deps import Key
@@ -21,14 +21,9 @@ KEY = Key("ml", "churn")
 SERVICE = Ref(kinds.SERVICE, "ml", "churn-1")
 
 
-class Api(MemoryKube):
-    async def create(self, ref: Ref, manifest: Manifest) -> Manifest:
-        return self.put(ref, manifest)
-
-
 @pytest.fixture
 async def seen() -> Sightings:
-    return Sightings(WorkQueue(), ClaimIndex(), Gate(Api()))
+    return Sightings(WorkQueue(), ClaimIndex(), Gate(MemoryKube()))
 
 
 def event(kind: str | None, name: str = "churn", **more: Any) -> Any:

@@ -195,6 +195,34 @@ async def test_a_released_lease_is_taken_within_one_retry(world: World) -> None:
 
 
 @scenario
+async def test_a_candidate_that_is_stopped_before_it_hears_that_it_won_releases_too(
+    world: World,
+) -> None:
+    lease, client = world.candidate("a")
+    client.loses_answers = True
+    waiting = asyncio.create_task(lease.acquire())
+    await asyncio.sleep(1)
+    waiting.cancel()
+    assert world.server.spec["holderIdentity"] == "a"
+    client.loses_answers = False
+    await lease.release()
+    assert "holderIdentity" not in world.server.spec
+
+
+@scenario
+async def test_a_standby_that_never_wrote_asks_nothing_when_it_is_stopped(world: World) -> None:
+    first, _ = world.candidate("a")
+    await first.acquire()
+    second, client = world.candidate("b")
+    waiting = asyncio.create_task(second.acquire())
+    await asyncio.sleep(5)
+    waiting.cancel()
+    before = list(client.tried)
+    await second.release()
+    assert client.tried == before
+
+
+@scenario
 async def test_a_holder_that_cannot_renew_stops_before_anybody_else_may_begin(world: World) -> None:
     first, client = world.candidate("a")
     second, _ = world.candidate("b")

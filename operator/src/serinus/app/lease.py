@@ -61,6 +61,7 @@ class Lease:
         self._seen: Mapping[str, Any] = {}  # another holder's record, and since when it is the same
         self._seen_at = 0.0
         self._tried: float | None = None
+        self._wrote = False
         self._trouble = "the Lease was not looked at yet"
 
     def __str__(self) -> str:
@@ -132,8 +133,12 @@ class Lease:
                 self._lose(f"not renewed for {self.age():.1f} s: {self._trouble or 'too late'}")
 
     async def release(self) -> None:
-        """Lets the next operator begin at once. Only when every writer of this process has ended."""
-        if not self.fresh():
+        """Lets the next operator begin at once. Only when every writer of this process has ended.
+
+        What is written depends on who holds the Lease now: it may be us without our knowing, when the
+        process was stopped before an answer came.
+        """
+        if not self._wrote:
             return
         self._renewed = None
         try:
@@ -149,6 +154,7 @@ class Lease:
         sent = _now()
         live = await self._kube.get(self._ref)
         if live is None:
+            self._wrote = True
             made = await self._kube.create(self._ref, self._manifest())
             self._won(sent, made)
             return True
@@ -196,6 +202,7 @@ class Lease:
 
     async def _write(self, live: Manifest, record: Mapping[str, Any]) -> Manifest:
         """Compare-and-set on exactly what was looked at."""
+        self._wrote = True
         meta = {k: live["metadata"][k] for k in ("resourceVersion", "uid")}
         return await self._kube.patch(self._ref, {"metadata": meta, "spec": dict(record)})
 
