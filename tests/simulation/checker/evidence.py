@@ -21,8 +21,7 @@ class Answer:
 
     Attributes:
         kind: samples, nodata or failed.
-        since: where its window starts, only ever compared for equality.
-        booked: when it became the base of a commit.
+        since: where its window starts and whose it is, only ever compared for equality.
     """
 
     t: float
@@ -32,7 +31,11 @@ class Answer:
     since: object
     requests: int
     errors: int
-    booked: float = 0.0
+
+    @property
+    def weight(self) -> tuple[bool, bool, bool]:
+        """Of two sources' answers the one that says more counts."""
+        return self.kind == "samples", self.requests > 0, self.kind == "nodata"
 
 
 def tail(count: int, total: int, share: float) -> float:

@@ -13,7 +13,8 @@ class NoEvidenceNoVerdict(Invariant):
 
     Compared: each rise with the last answer of a metric source before it, which must be samples, and
     with the most requests of one answer at the weight before; each latched breach with that last answer
-    too, unless pods that are not ready, an unconfirmed route, an abort or ``onInsufficient`` explain it.
+    too, unless pods that are not ready, an unconfirmed route, an abort or ``onInsufficient`` explain it. Of
+    several sources in one pass the answer that says most counts.
     """
 
     name = "I10"
@@ -64,14 +65,15 @@ class NoEvidenceNoVerdict(Invariant):
 
     @staticmethod
     def _pods_ready(write: Write, canary: str) -> bool:
-        """Whether this pass has seen all of the canary's pods ready, and its endpoints."""
+        """Whether this pass has seen all of the canary's pods ready, its Service and its endpoints."""
         seen = {read["resource"]: read["result"] or () for read in write.reads}
         pods = any(
             ready_replicas(item) >= replicas(item)
             for item in seen.get("deployments", ())
             if revision_label(item) == canary
         )
-        return pods and ready_endpoints(seen.get("endpointslices", ()), canary) > 0
+        service = any(revision_label(item) == canary for item in seen.get("services", ()))
+        return pods and service and ready_endpoints(seen.get("endpointslices", ()), canary) > 0
 
     @staticmethod
     def _confirmed(subject: Subject, canary: str) -> bool:

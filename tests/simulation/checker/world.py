@@ -200,7 +200,7 @@ class World:
             actor=event["actor"],
             revision=short(event["revision"]),
             kind=event["answer"],
-            since=event.get("start"),
+            since=(event.get("start"), event.get("source", "")),
             requests=int(event.get("requests") or 0),
             errors=int(event.get("errors") or 0),
         )
@@ -317,9 +317,13 @@ class World:
             subject.foreign_status |= not write.operator
             _follow_status(subject, status, t)
         if write.operator and write.sub == "status":
+            best: dict[str, Answer] = {}  # of several sources in one pass
             for answer in subject.pending.pop(write.actor, ()):
-                booked = subject.answers.setdefault(answer.revision, [])
-                booked.append(answer)
+                known = best.get(answer.revision)
+                if known is None or answer.weight > known.weight:
+                    best[answer.revision] = answer
+            for revision, answer in best.items():
+                subject.answers.setdefault(revision, []).append(answer)
 
 
 def _held_back(item: Object | None) -> bool:

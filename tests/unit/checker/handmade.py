@@ -138,7 +138,10 @@ class Log:
             }
             for key, count in seen.items()
         ]
-        for resource, items in (("deployments", deployments), ("endpointslices", slices)):
+        services = [item for (resource, _), item in self.objects.items() if resource == "services"]
+        for resource, items in (
+            ("services", services), ("deployments", deployments), ("endpointslices", slices),
+        ):  # fmt: skip
             self.write("list", resource, "", None, result=items, body=None, committed=False)
         return self
 
@@ -215,7 +218,9 @@ class Log:
         self.write("patch", "httproutes", "churn", item, sub="status", actor="gateway")
         return self
 
-    def metrics(self, requests: int, errors: int = 0, answer: str = "samples") -> Log:
+    def metrics(
+        self, requests: int, errors: int = 0, answer: str = "samples", source: str = "prometheus"
+    ) -> Log:
         """The canary's counters since the step began, as a source answers them."""
         self.event(
             "metrics",
@@ -225,6 +230,7 @@ class Log:
             start=0.0,
             end=self.t,
             answer=answer,
+            source=source,
             requests=requests,
             errors=errors,
         )

@@ -364,6 +364,17 @@ def test_i10_a_revision_fails_because_the_source_does() -> None:
     assert "failed bbbbbbbb without evidence" in log.told("I10")
 
 
+def test_i10_holds_when_another_source_of_the_same_pass_has_answered() -> None:
+    log = held().look().metrics(400, source="pods").metrics(0, answer="failed")
+    assert log.weigh(50).check() == []
+
+
+def test_i10_holds_when_a_revision_fails_because_its_service_is_gone() -> None:
+    log = held().remove("services", f"churn-{short(B)}", actor="collector")
+    log.look().status(canary=arm(B, 10), rollout={"stage": "Paused", "breach": BREACH})
+    assert "I10" not in log.broken()
+
+
 def test_i10_holds_when_a_revision_fails_because_its_pods_do() -> None:
     log = held().look({A: 2, B: 0}).metrics(0, answer="failed")
     log.status(canary=arm(B, 0), rollout={"stage": "RollingBack", "breach": BREACH})
