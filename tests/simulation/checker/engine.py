@@ -38,6 +38,7 @@ INVARIANTS: tuple[type[Invariant], ...] = (
 )  # fmt: skip
 NAMES = tuple(invariant.name for invariant in INVARIANTS)
 
+LOOK = 0.1  # seconds between two looks at deadlines, which are of tens of seconds
 DISTURBING = ("start", "crash", "stop", "freeze", "thaw", "lease", "fault", "metrics")
 
 
@@ -56,6 +57,7 @@ class Checker:
     def __init__(self, *, elects: bool) -> None:
         self.found: list[Violation] = []
         self.world = World(elects=elects)
+        self._next_look = 0.0
         self._checks = [invariant(self.world, self.found) for invariant in INVARIANTS]
         self._attempted = self._listening("attempted")
         self._wrote = self._listening("wrote")
@@ -92,8 +94,10 @@ class Checker:
         if t > world.t:
             world.t = t
             world.available.tick(t)
-            for passed in self._passed:
-                passed(t)
+            if t >= self._next_look:
+                self._next_look = t + LOOK
+                for passed in self._passed:
+                    passed(t)
         follow = self._follow.get(kind)
         if follow is not None:
             follow(event)

@@ -317,13 +317,18 @@ class World:
             subject.foreign_status |= not write.operator
             _follow_status(subject, status, t)
         if write.operator and write.sub == "status":
-            best: dict[str, Answer] = {}  # of several sources in one pass
-            for answer in subject.pending.pop(write.actor, ()):
-                known = best.get(answer.revision)
-                if known is None or answer.weight > known.weight:
-                    best[answer.revision] = answer
-            for revision, answer in best.items():
-                subject.answers.setdefault(revision, []).append(answer)
+            _book(subject, write.actor)
+
+
+def _book(subject: Subject, actor: str) -> None:
+    """What this process was answered in its pass is the base of its commit."""
+    best: dict[str, Answer] = {}  # of several sources in one pass
+    for answer in subject.pending.pop(actor, ()):
+        known = best.get(answer.revision)
+        if known is None or answer.weight > known.weight:
+            best[answer.revision] = answer
+    for revision, answer in best.items():
+        subject.answers.setdefault(revision, []).append(answer)
 
 
 def _held_back(item: Object | None) -> bool:
