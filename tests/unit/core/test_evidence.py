@@ -75,26 +75,29 @@ def test_no_request_is_ever_counted_twice_and_none_is_lost_that_was_there(
         if data.draw(st.booleans()):
             step.look(last)
         at = last
-    step.look(last + late)
+    step.serve(
+        last + 1, (1,), (1,)
+    )  # so that nobody's last requests wait for some of the other arm
+    step.look(last + 1 + late)
     counted = sums(step)[0]
-    assert counted[:2] == (sum(n for _, n, _ in served), sum(n // 2 for _, n, _ in served))
-    assert sums(step)[1][2] == sum(n for _, _, n in served)
+    assert counted[:2] == (1 + sum(n for _, n, _ in served), sum(n // 2 for _, n, _ in served))
 
 
 def test_a_sample_that_arrives_after_its_look_is_never_counted_twice() -> None:
     step = Step(analysis(BOUND))
-    step.canary.serve(5, 30)
+    step.serve(5, (30,), (9,))
     step.look(10)
     step.canary.serve(9, 20)  # it was on its way
-    step.canary.serve(14, 10)
+    step.serve(14, (10,), (9,))
     step.look(20)
     assert sums(step)[0][0] == 60  # newer than all that was counted: nothing is lost
+    step.canary.serve(23, 10)
     step.stable.serve(24.5, 5)
     step.look(30)
     step.canary.serve(24, 20)  # older than what was counted of the other arm: lost
-    step.canary.serve(34, 10)
+    step.serve(34, (10,), (5,))
     step.look(40)
-    assert sums(step)[0][0] == 70
+    assert sums(step)[0][0] == 80
 
 
 def test_a_new_step_begins_a_bounds_evidence_anew_and_goes_on_with_a_comparisons() -> None:
@@ -171,6 +174,47 @@ def test_a_latency_without_its_bucket_gets_no_evidence() -> None:
     assert sums(step) == [(0, 0, 0, 0)]
 
 
+def by_turns(step: Step, bad: int, looks: int) -> list[str]:
+    """Pods scraped every 30 s, the arms by turns, looked at every 10 s; what the tests were certain of."""
+    told = []
+    for second in range(10, 10 * looks + 1, 10):
+        if second % 30 == 10:
+            step.canary.serve(second - 1, 30, bad)
+        if second % 30 == 20:
+            step.stable.serve(second - 1, 570, 0)
+        told.append(step.look(second).sequential)
+    return told
+
+
+def test_arms_that_are_scraped_by_turns_are_compared_all_the_same() -> None:
+    step = Step(analysis(COMPARED), weight=5)
+    told = by_turns(step, bad=3, looks=60)
+    assert any(told)
+    good = Step(analysis(COMPARED), weight=5)
+    assert not any(by_turns(good, bad=0, looks=60))
+    assert sums(good) == [(20 * 30, 0, 20 * 570, 0)]
+    assert (good.rollout.step_requests, good.rollout.step_stable_requests) == (600, 20 * 570)
+
+
+def test_a_bound_waits_for_nobody() -> None:
+    step = Step(analysis(BOUND, COMPARED))
+    step.canary.serve(9, 40, 20)
+    judged = step.look(10)
+    assert "20 of 40" in judged.sequential
+    assert sums(step) == [(0, 0, 0, 0), (0, 0, 0, 0)]
+
+
+def test_requests_that_wait_for_the_other_arm_are_kept_after_a_minute_and_counted_once() -> None:
+    step = Step(analysis(BOUND), weight=100)
+    for at in range(10, 100, 10):
+        step.canary.serve(at, 10, 0)
+        step.stable.serve(at, 0)
+        step.look(at)
+        kept = sums(step)[0][0]
+        assert kept == (0 if at < 70 else 70)
+        assert at < 70 or step.rollout.evidence_until == moment(70)
+
+
 def test_while_the_weight_is_on_its_way_the_split_is_not_counted() -> None:
     step = Step(analysis(BOUND))
     step.rollout = step.rollout.model_copy(update={"stage": Stage.SHIFTING})
@@ -185,7 +229,7 @@ def test_samples_that_reach_less_far_back_than_the_evidence_lose_requests_and_re
     step.serve(10, (40, 2), (60, 1))
     step.look(10)
     step.canary.serve(20, 50)
-    step.canary.serve(30, 7)
+    step.serve(30, (7,), (9,))
     reach = tuple(
         Series(s.name, s.labels, tuple(p for p in s.points if p[0] >= moment(15)))
         for s in step.canary.series()
@@ -228,7 +272,7 @@ def test_certainties_at_their_ends_mean_what_they_say() -> None:
 
 def test_the_status_keeps_milliseconds_and_no_sample_counts_again_for_that() -> None:
     step = Step(analysis(BOUND))
-    step.canary.serve(9.1234567, 40)
+    step.serve(9.1234567, (40,), (40,))
     step.look(10)
     assert step.rollout.evidence_until == moment(9.124)
     step.look(20)

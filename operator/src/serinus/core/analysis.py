@@ -14,16 +14,12 @@ from serinus.api.status import ModelDeploymentStatus, RolloutStatus, SlotVerdict
 from serinus.core.evidence import Booked, alarm, book, opened
 from serinus.core.observed import Measurement, NoData, QueryFailed, Series, Window
 from serinus.core.readings import Slot, fold, read, sentence
-from serinus.core.samples import Counts, counts, newest
+from serinus.core.samples import Counts, counts, freshness, newest
 from serinus.core.share import mismatch
 
 # Hard guard: no waiting for more slots when half of so many requests fail.
 GUARD_REQUESTS = 50
 GUARD_SHARE = 0.5
-
-# Older samples are no evidence about now: a scrape has stopped, or a clock is wrong. Prometheus scrapes once
-# a minute at the slowest that is usual.
-FRESH = timedelta(seconds=60)
 
 # A boundary is judged a moment later, so that samples of before it have arrived at the source: one
 # that came in between would end no slot and still be the next one's baseline.
@@ -204,7 +200,7 @@ def _stale(series: tuple[Series, ...], window: Window, interval: timedelta) -> s
     if latest is None:
         return "there is no sample"
     age = window.end - latest
-    if age <= max(2 * interval, FRESH):
+    if age <= freshness(interval):
         return ""
     return f"the latest sample is {age.total_seconds():.0f} s old"
 

@@ -7,7 +7,7 @@ counting. Their sums are part of the status, so that a restart of the operator l
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from math import floor, isfinite, log1p
 
@@ -15,7 +15,7 @@ from serinus.api.spec import Analysis, Metric, MetricKind
 from serinus.api.status import Evidence, RolloutStatus, Stage
 from serinus.core import sequential
 from serinus.core.observed import Series, Window
-from serinus.core.samples import Counts, counts, newest
+from serinus.core.samples import Counts, counts, freshness, newest
 from serinus.core.sequential import Arms
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -23,12 +23,17 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class Booked:
-    """The evidence after a look: these fields of the rollout's status."""
+    """The evidence after a look: these fields of the rollout's status.
+
+    ``seen`` is not kept: what bounds are tested on, with the canary's requests that still wait for
+    some of stable.
+    """
 
     evidence: tuple[Evidence, ...]
     evidence_until: datetime | None
     step_requests: int
     step_stable_requests: int
+    seen: tuple[Evidence, ...]
 
     def update(self) -> dict[str, object]:
         """The fields by name, as ``RolloutStatus.model_copy`` takes them."""
@@ -40,8 +45,8 @@ class Booked:
         }
 
     def of(self, metric: Metric) -> Evidence:
-        """The evidence on one metric of the spec."""
-        return next(e for e in self.evidence if e.metric == key(metric))
+        """What there is to test one metric of the spec on."""
+        return next(e for e in self.seen if e.metric == key(metric))
 
 
 def key(metric: Metric) -> str:
@@ -87,10 +92,8 @@ def opened(spec: Analysis, rollout: RolloutStatus) -> Booked:
         else:
             wealth = _written(sequential.no_wealth()) if compared else ()
             evidence.append(Evidence(metric=name, wealth=wealth))
-    if fresh:
-        return Booked(tuple(evidence), until, 0, 0)
-    requests = rollout.step_requests, rollout.step_stable_requests
-    return Booked(tuple(evidence), until, *requests)
+    requests = (0, 0) if fresh else (rollout.step_requests, rollout.step_stable_requests)
+    return Booked(tuple(evidence), until, *requests, seen=tuple(evidence))
 
 
 def _step_is_new(rollout: RolloutStatus) -> bool:
@@ -108,7 +111,9 @@ def book(
     """The evidence with the requests since the last look on it; ``stable`` None: it could not be read.
 
     Both arms are counted up to the newest sample of either, and from where the last look ended: what
-    came late is lost, nothing is counted twice. What only one arm could tell is not compared, now or later.
+    came late is lost, nothing is counted twice. Where pods are scraped less often than they are looked at, a
+    look may find new requests of one arm only; it is not kept until there are some of both, for as long as
+    samples count as fresh.
     """
     before = opened(spec, rollout)
     canary, stable = tuple(canary), None if stable is None else tuple(stable)
@@ -122,15 +127,20 @@ def book(
     if new is None:
         return before
     other = counts(stable, recent) if stable is not None else None
-    evidence = tuple(
-        _added(metric, old, new, other)
-        for metric, old in zip(spec.metrics, before.evidence, strict=True)
-    )
+    one_sided = other is not None and not (new.requests and other.requests)
+    if one_sided and window.end - since <= freshness(spec.interval):
+        return replace(before, seen=_all(spec, before, new, None))
+    evidence = _all(spec, before, new, other)
     requests, stable_requests = before.step_requests, before.step_stable_requests
     if other is not None and rollout.stage is not Stage.SHIFTING:
         # While the weight is on its way the split is neither the old one nor the new.
         requests, stable_requests = requests + new.requests, stable_requests + other.requests
-    return Booked(evidence, until, requests, stable_requests)
+    return Booked(evidence, until, requests, stable_requests, seen=evidence)
+
+
+def _all(spec: Analysis, before: Booked, new: Counts, other: Counts | None) -> tuple[Evidence, ...]:
+    pairs = zip(spec.metrics, before.evidence, strict=True)
+    return tuple(_added(metric, old, new, other) for metric, old in pairs)
 
 
 def _whole(moment: datetime) -> datetime:

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from math import inf, isfinite
 
 from serinus.core.observed import Series, Window
 from serinus_server import contract
+
+# Older samples are no evidence about now: a scrape has stopped, or a clock is wrong. Prometheus scrapes once
+# a minute where nobody says otherwise.
+FRESH = timedelta(seconds=60)
+
+
+def freshness(interval: timedelta) -> timedelta:
+    """How old a sample may be, where evidence is looked at every ``interval``."""
+    return max(2 * interval, FRESH)
 
 
 @dataclass(frozen=True, slots=True)
