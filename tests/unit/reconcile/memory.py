@@ -12,7 +12,7 @@ from serinus.api import names
 from serinus.api.spec import GatewayRef
 from serinus.api.status import PinnedModel
 from serinus.core.observed import Defaults, QueryFailed, Reading
-from serinus.ports import ApiError, Conflict, Kind, Manifest, Ref, SeriesQuery
+from serinus.ports import ApiError, Conflict, Kind, Manifest, NotFound, Ref, SeriesQuery
 from serinus.reconcile import kinds
 from serinus.reconcile.deps import Deps, Key
 from serinus.reconcile.loop import reconcile
@@ -82,7 +82,9 @@ class MemoryKube:
 
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         self._wrote(f"patch {subresource}".strip(), ref)
-        live = self[ref]
+        live = self.objects.get((ref.kind.plural, ref.namespace, ref.name))
+        if live is None:
+            raise NotFound(404, "NotFound", f"{ref.name} not found")
         if patch["metadata"]["resourceVersion"] != live["metadata"]["resourceVersion"]:
             raise Conflict(409, "Conflict", "the object has been modified")
         meta = patch["metadata"]

@@ -15,7 +15,7 @@ from serinus.ports import Conflict, Manifest, Ref
 from serinus.reconcile import kinds
 from serinus.reconcile.observe import observe
 from serinus.reconcile.read import read_commands
-from serinus.reconcile.writes import Change, Make, Route, workload_patch
+from serinus.reconcile.writes import Change, Delete, Make, Route, workload_patch
 from serinus.render.meta import Owner
 from serinus.render.routes import ROUTERS
 from serinus.render.routes.base import Target
@@ -212,6 +212,15 @@ async def test_a_change_that_comes_late_is_refused(shell: Shell) -> None:
         await late.send(shell.deps)
 
 
+async def test_what_has_gone_since_it_was_looked_at_is_looked_at_again(shell: Shell) -> None:
+    """No refusal: people are told of nothing."""
+    ref = shell.child(kinds.DEPLOYMENT, "stable")
+    late = Change(ref, {"spec": {"replicas": 0}}, copy.deepcopy(shell.kube[ref]))
+    del shell.kube.objects["deployments", "ml", ref.name]
+    with pytest.raises(Conflict):
+        await late.send(shell.deps)
+
+
 async def test_a_delete_names_the_object_and_the_version_that_was_looked_at(shell: Shell) -> None:
     asked: list[tuple[str, str]] = []
     original = shell.kube.delete
@@ -228,6 +237,38 @@ async def test_a_delete_names_the_object_and_the_version_that_was_looked_at(shel
     shell.model("1")  # back: the canary goes after its delay
     await shell.run(60)
     assert len(asked) == 2
+
+
+async def test_a_delete_that_comes_late_spares_a_revision_that_was_admitted_again(
+    shell: Shell,
+) -> None:
+    ref = shell.child(kinds.DEPLOYMENT, "stable")
+    late = Delete([(ref, copy.deepcopy(shell.kube[ref]))])
+    size = shell.kube[ref]["spec"]["replicas"]
+    patch = workload_patch(shell.kube[ref], size, "2026-01-02T00:00:00Z")
+    await Change(ref, patch, copy.deepcopy(shell.kube[ref])).send(shell.deps)
+    with pytest.raises(Conflict):
+        await late.send(shell.deps)
+    assert shell.kube[ref]["spec"]["replicas"] == size
+
+
+async def test_effects_of_an_unchanged_status_wait_for_a_commit_too(shell: Shell) -> None:
+    """Whoever looked at an old state repairs nothing by it."""
+    ref = shell.child(kinds.SERVICE, "stable")
+    del shell.kube.objects["services", "ml", ref.name]
+    original = shell.kube.patch
+
+    async def somebody_was_faster(ref, patch, subresource=""):
+        shell.kube.put(CR, shell.kube[CR])
+        return await original(ref, patch, subresource)
+
+    shell.kube.patch = somebody_was_faster
+    shell.kube.writes.clear()
+    await shell.run(3)
+    assert set(shell.kube.writes) == {("patch status", "ModelDeployment", "churn")}
+    shell.kube.patch = original
+    await shell.run(2)
+    assert shell.kube[ref]
 
 
 ASKED = {

@@ -22,7 +22,7 @@ from serinus.core.plan import (
     Reweigh,
 )
 from serinus.core.revision import short
-from serinus.ports import Conflict, Invalid, Kind, Manifest, Ref
+from serinus.ports import Conflict, Invalid, Kind, Manifest, NotFound, Ref
 from serinus.reconcile import kinds
 from serinus.reconcile.deps import Deps
 from serinus.reconcile.observe import Snapshot, target_of
@@ -67,7 +67,10 @@ class Change:
         self.ref, self.patch = ref, {**patch, "metadata": metadata}
 
     async def send(self, deps: Deps) -> None:
-        await deps.kube.patch(self.ref, self.patch)
+        try:
+            await deps.kube.patch(self.ref, self.patch)
+        except NotFound as e:
+            raise Conflict(e.status, "Gone", e.message) from e  # since it was looked at: look again
 
 
 class Route:
