@@ -1,7 +1,7 @@
 # Every target sets up what it needs first. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kubernetes test-conformance simulate soak mutants lint verify generate bench clean
+.PHONY: help setup demo test test-kubernetes test-conformance simulate soak mutants lint verify generate bench bench-operator clean
 
 bin := .venv/bin
 SEED ?= 1
@@ -70,6 +70,10 @@ verify: ## fails when `make generate` would change a file
 bench: ## benchmarks of the model server on this machine
 	@tools/setup
 	$(bin)/python -m bench
+
+bench-operator: ## what 100 and 1,000 resources cost the operator; ARGS="--docs docs/performance.md" writes it down
+	@tools/setup
+	$(bin)/python -m bench.operator $(ARGS)
 
 clean: ## removes what the other targets made in this folder
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -40,11 +40,11 @@ def main() -> int:
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="serinus-bench-") as folder:
+        log = arguments.log or Path(folder, "operator.log")
         try:
-            server, results = asyncio.run(_run(Path(folder), options))
+            server, results = asyncio.run(_run(Path(folder), log, options))
         except (_UnfitError, cluster.NotInTimeError) as error:
             _say(f"{error}")
-            log = Path(folder, "operator.log")
             sys.stderr.write(log.read_text()[-3000:] if log.exists() else "")
             return 1
     text = "\n\n".join(
@@ -59,7 +59,7 @@ def main() -> int:
     return 0
 
 
-async def _run(folder: Path, options: Options) -> tuple[str, list[Result]]:
+async def _run(folder: Path, log: Path, options: Options) -> tuple[str, list[Result]]:
     async with _api_server(folder) as (name, admin), KubeClient.from_kubeconfig(admin) as client:
         if await real_ones_run(client):
             text = "a controller manager runs there, which would be measured, too: stop it first"
@@ -74,7 +74,7 @@ async def _run(folder: Path, options: Options) -> tuple[str, list[Result]]:
             kubeconfig = admin
         async with a_fleet(client, folder) as fleet:
             settings = {"SERINUS_PROMETHEUS_URL": fleet.prometheus_url}
-            operator = OperatorProcess(kubeconfig, folder / "operator.log", settings)
+            operator = OperatorProcess(kubeconfig, log, settings)
             try:
                 return name, await measure(fleet, operator, options, _say)
             finally:
@@ -125,6 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=float, default=90.0, help="measured at rest, 3 resyncs (%(default)s)"
     )
     parser.add_argument("--docs", type=Path, help="write the table between this file's markers")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="of the operator, added to")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there, too")
     return parser
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from bench.operator.traffic import Prometheus, Traffic
 from serinus.api import names
 from serinus.sandbox.client import KubeClient
 from serinus.sandbox.informer import Informer
-from serinus.sandbox.objects import Key, Object, condition_is_true, key_of, namespace_of
+from serinus.sandbox.objects import Key, Object, condition_is_true, key_of
 from serinus.sandbox.resources import (
     DEPLOYMENTS,
     HTTP_ROUTES,
@@ -26,7 +27,6 @@ from serinus.sandbox.resources import (
     Resource,
 )
 
-PREFIX = "bench-"
 PER_NAMESPACE = 50
 _AT_ONCE = 8  # requests of ours in flight
 _REQUESTS = 1000.0  # per second and model, that nobody sends
@@ -41,10 +41,12 @@ class Fleet:
     prometheus_url: str
     models: dict[str, str]
     keys: list[Key] = field(default_factory=list)
+    # A new one every time: without a controller manager, deleted namespaces never end.
+    prefix: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:6]}-")
 
     async def grow(self, size: int) -> None:
         """Creates resources until there are ``size``."""
-        new = [_key(number) for number in range(len(self.keys), size)]
+        new = [self._key(number) for number in range(len(self.keys), size)]
         for namespace in sorted({key[0] for key in new}):
             await cluster.make_namespace(self.client, namespace)
 
@@ -85,6 +87,20 @@ class Fleet:
 
         await eventually(f"{len(keys)} resources are {what}", done, limit, poll=0.05)
         return took
+
+    async def clean(self, kinds: Sequence[Resource]) -> None:
+        """Deletes what is in our namespaces, one by one: no garbage collector runs."""
+        for resource in kinds:
+            for item in (await self.client.list(resource)).items:
+                namespace, name = key_of(item)
+                if namespace.startswith(self.prefix):
+                    await self.client.delete(resource, name, namespace)
+        for namespace in sorted({key[0] for key in self.keys}):
+            await self.client.delete(NAMESPACES, namespace)
+
+    def _key(self, number: int) -> Key:
+        place, rest = divmod(number, PER_NAMESPACE)
+        return f"{self.prefix}{place:03}", f"model-{rest:03}"
 
     async def _each(self, keys: Sequence[Key], act: Callable[[Key], object]) -> None:
         turns = asyncio.Semaphore(_AT_ONCE)
@@ -134,23 +150,13 @@ async def a_fleet(client: KubeClient, folder: Path) -> AsyncIterator[Fleet]:
         tasks = [group.create_task(one.run()) for one in (routes, objects, deployments, *parts)]
         for informer in (routes, objects, deployments):
             await informer.synced.wait()
+        fleet = Fleet(client, objects, prometheus.url, _make_models(folder))
         try:
-            yield Fleet(client, objects, prometheus.url, _make_models(folder))
+            yield fleet
         finally:
             for task in tasks:
                 task.cancel()
-            await _clean(client, (MODEL_DEPLOYMENTS, HTTP_ROUTES, DEPLOYMENTS, SERVICES, slices))
-
-
-async def _clean(client: KubeClient, kinds: Sequence[Resource]) -> None:
-    """Deletes what is in our namespaces, one by one: no garbage collector runs."""
-    for resource in kinds:
-        for item in (await client.list(resource)).items:
-            if namespace_of(item).startswith(PREFIX):
-                await client.delete(resource, item["metadata"]["name"], namespace_of(item))
-    for item in (await client.list(NAMESPACES)).items:
-        if item["metadata"]["name"].startswith(PREFIX):
-            await client.delete(NAMESPACES, item["metadata"]["name"])
+            await fleet.clean((MODEL_DEPLOYMENTS, HTTP_ROUTES, DEPLOYMENTS, SERVICES, slices))
 
 
 def _make_models(folder: Path) -> dict[str, str]:
@@ -160,10 +166,6 @@ def _make_models(folder: Path) -> dict[str, str]:
         (folder / name / "MLmodel").write_text(f"flavors: {{}}\n# {name}\n")
         out[name] = f"file://{folder / name}"
     return out
-
-
-def _key(number: int) -> Key:
-    return f"{PREFIX}{number // PER_NAMESPACE:03}", f"model-{number % PER_NAMESPACE:03}"
 
 
 def _object(key: Key, uri: str) -> Object:
