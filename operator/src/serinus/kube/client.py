@@ -21,10 +21,12 @@ from kubernetes.aio.config.kube_config import load_kube_config
 from serinus.api import names
 from serinus.kube.errors import error_from
 from serinus.kube.skew import Skew
-from serinus.ports import Clock, Kind, Manifest, NotFound, Ref, Unreachable
+from serinus.ports import ApiError, Clock, Kind, Manifest, NotFound, Ref, Unreachable
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+PAGE = 250  # items of one answer to a list
+GONE = 410
 
 # Older clusters serve these under another version; the first that answers is remembered.
 _VERSIONS = {("discovery.k8s.io", "endpointslices"): ("v1", "v1beta1")}
@@ -55,10 +57,13 @@ async def connect(
 class KubeClient:
     """Fresh reads and writes with optimistic concurrency. Close it with :meth:`close`."""
 
-    def __init__(self, api: ApiClient, timeout: float, clock: Clock | None = None) -> None:
+    def __init__(
+        self, api: ApiClient, timeout: float, clock: Clock | None = None, page: int = PAGE
+    ) -> None:
         self.skew = Skew()
         self._api = api
         self._clock = clock
+        self._page = page
         self._timeout = aiohttp.ClientTimeout(total=timeout, connect=3.0)
         self._versions: dict[tuple[str, str], str] = {}
 
@@ -81,7 +86,7 @@ class KubeClient:
         for version in (known,) if known else candidates:
             at = Kind(kind.group, version, kind.kind, kind.plural)
             try:
-                found = await self._request("GET", self._path(at, namespace, ""), query)
+                items = await self._pages(self._path(at, namespace, ""), query)
             except NotFound:
                 if version == candidates[-1]:
                     raise
@@ -89,8 +94,26 @@ class KubeClient:
             self._versions[kind.group, kind.plural] = version
             # Lists leave out what every item has; compared with a manifest, both count.
             whole = {"apiVersion": at.api_version, "kind": at.kind}
-            return [{**whole, **item} for item in found.get("items") or ()]
+            return [{**whole, **item} for item in items]
         return ()
+
+    async def _pages(self, path: str, query: Mapping[str, str]) -> Sequence[Manifest]:
+        """Every item of one moment, in answers that are small enough not to hold up the event loop."""
+        limit, token = {"limit": str(self._page)}, ""
+        items: list[Manifest] = []
+        while True:
+            asked = {**query, **limit, **({"continue": token} if token else {})}
+            try:
+                found = await self._request("GET", path, asked)
+            except ApiError as e:
+                if e.status != GONE or not token:
+                    raise
+                limit, token, items = {}, "", []  # that moment is forgotten: all at once, then
+                continue
+            items += found.get("items") or ()
+            token = (found.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return items
 
     async def serves(self, kind: Kind) -> bool:
         """Whether discovery names the kind, in any version of its group."""
