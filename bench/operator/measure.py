@@ -192,14 +192,14 @@ class _Moment:
             seconds=seconds,
             cpu=(self.cpu - begin.cpu) / seconds,
             rss_mib=self.rss_mib,
-            lag_p99=_bucket_of(0.99, counts),
+            lag_p99=quantile_bucket(0.99, counts),
             reconciles=(self.reconciles - begin.reconciles) / seconds,
             requests=(self.requests - begin.requests) / seconds,
             writes=(self.writes - begin.writes) / seconds,
         )
 
 
-def _bucket_of(share: float, counts: dict[float, float]) -> float:
+def quantile_bucket(share: float, counts: dict[float, float]) -> float:
     """Upper bound of the bucket with this quantile; NaN without observations."""
     total = counts.get(math.inf, 0.0)
     if not total:
