@@ -47,7 +47,7 @@ log = structlog.get_logger("serinus")
 
 METRICS_TIMEOUT = 5.0
 REGISTRY_TIMEOUT = 10.0
-LAST_SECONDS = 3  # after the lead is lost
+LAST_SECONDS = 10  # after the lead is lost; nothing is written in them
 
 
 class SystemClock:
