@@ -59,12 +59,8 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     meta = found["metadata"]
     owner = Owner(key.name, key.namespace, meta["uid"])
     spec, status = read_spec(found.get("spec")), read_status(found.get("status"))
-    labels = names.owner_labels(key.name)
-    deployments, services, slices, pods, route = await asyncio.gather(
-        deps.kube.list(kinds.DEPLOYMENT, key.namespace, labels),
-        deps.kube.list(kinds.SERVICE, key.namespace, labels),
-        deps.kube.list(kinds.ENDPOINT_SLICE, key.namespace, labels),
-        deps.kube.list(kinds.POD, key.namespace, labels),
+    (deployments, services, slices, pods), route = await asyncio.gather(
+        _children(key, deps),
         deps.kube.get(Ref(kinds.HTTP_ROUTE, key.namespace, names.route_name(key.name))),
     )
     own_deployments = _owned(owner, deployments)
@@ -72,10 +68,9 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     endpoints = ready_addresses(slices, {s["metadata"]["uid"] for s in own_services.values()})
     route_seen, conflict = _read_route(deps, owner, spec, route)
     moving = not conflict and _moving(deps, owner, spec, status, route, reachable=bool(endpoints))
-    resolution, measurement, rival = await asyncio.gather(
-        _resolve(deps, spec, status),
-        _measure(deps, key, spec, status, endpoints, now),
-        claims.rival_of(key, deps, moving=moving),
+    rival = await claims.rival_of(key, deps, moving=moving)
+    resolution, measurement = await asyncio.gather(  # neither of them raises
+        _resolve(deps, spec, status), _measure(deps, key, spec, status, endpoints, now)
     )
     seen = Observed(
         name=key.name,
@@ -108,6 +103,13 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
         services=own_services,
         route=None if conflict else route,
     )
+
+
+async def _children(key: Key, deps: Deps) -> list[Sequence[Manifest]]:
+    """Deployments, Services, EndpointSlices and Pods with our labels."""
+    labels = names.owner_labels(key.name)
+    listed = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.ENDPOINT_SLICE, kinds.POD)
+    return await asyncio.gather(*(deps.kube.list(kind, key.namespace, labels) for kind in listed))
 
 
 def target_of(owner: Owner, spec: ModelDeploymentSpec, default: GatewayRef | None) -> Target | None:
