@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from serinus.api.status import Claim
 from serinus.core.claims import Claimant, rival
 
-from .world import World, ended, weights_of
+from .world import Behaviour, World, ended, weights_of
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -51,6 +51,19 @@ def test_a_foreign_writer_that_does_not_stop_is_answered_ever_later_and_costs_th
     assert [r.reason for r in world.status.rollout.pause_reasons] == ["DriftConflict"]
     assert world.status.canary.requested_weight == 0
     assert "DriftConflict" in world.story()
+
+
+def test_a_change_that_cannot_be_set_right_now_is_not_counted() -> None:
+    world = at_ten_percent()
+    world.weights = {key: 0 if weight == 90 else 100 for key, weight in world.weights.items()}
+    world.route_drifted = True
+    world.behaviour["1"] = Behaviour(ready=False)  # no weight is raised for a stable without pods
+    world.look()
+    writes = world.writes
+    world.rate = 0.0
+    world.run_for(5)
+    assert world.status.drift is None
+    assert world.writes - writes <= 2
 
 
 def test_ten_minutes_after_a_conflict_the_rollout_begins_again() -> None:

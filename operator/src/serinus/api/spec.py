@@ -76,7 +76,9 @@ class EnvVar(ApiModel):
         "OMP_DYNAMIC, OMP_PROC_BIND, {MKL,OPENBLAS,BLIS,NUMEXPR}_NUM_THREADS, "
         "TF_NUM_{INTRAOP,INTEROP}_THREADS, TF_CPP_MIN_LOG_LEVEL."
     )
-    value: Annotated[str, StringConstraints(max_length=256)] = ""
+    value: Annotated[str, StringConstraints(max_length=128, pattern=r"^[ -~]*$")] = Field(
+        default="", description="Printable ASCII."
+    )
 
 
 ResourceMap = Annotated[

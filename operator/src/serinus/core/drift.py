@@ -6,6 +6,7 @@ people must settle: a canary then gives its traffic back, and the object is set 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from serinus.api.status import (
@@ -18,7 +19,8 @@ from serinus.api.status import (
 from serinus.core.facts import Change, Facts, stable_lost, update, warning
 from serinus.core.observed import Observed
 from serinus.core.pauses import DRIFT, resume, stand_down
-from serinus.core.revision import describe
+from serinus.core.plan import EnsureRoute, EnsureWorkload, Intent
+from serinus.core.revision import describe, short
 
 WINDOW = timedelta(minutes=10)
 CONFLICT = 5  # changes within the window
@@ -38,6 +40,26 @@ def note(
     if known is not None and now - known.at[-1] >= WINDOW:
         return update(status, drift=None)
     return status
+
+
+def forget_unless_mended(
+    seen: Observed,
+    before: ModelDeploymentStatus,
+    after: ModelDeploymentStatus,
+    todo: Sequence[Intent],
+) -> ModelDeploymentStatus:
+    """``after`` without this pass's drift when nothing is done about it now, for whatever reason:
+    what is not written is not counted, else it would be counted for ever."""
+    route = seen.route
+    for intent in todo:
+        if isinstance(intent, EnsureRoute) and route is not None and route.drifted:
+            return after
+        if isinstance(intent, EnsureWorkload):
+            workload = seen.workloads.get(short(intent.arm.revision))
+            if workload is not None and workload.drifted:
+                return after
+    newer = after.drift is not None and after.drift != before.drift
+    return update(after, drift=before.drift) if newer else after
 
 
 def drifted(seen: Observed, fence: str) -> bool:
