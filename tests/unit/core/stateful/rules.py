@@ -69,12 +69,14 @@ class Walk(RolloutMachine):
 
     @rule(
         name=st.sampled_from(["abort", "promote", "promote/full", "pause"]),
-        whose=st.sampled_from(["canary", "canary", "stable", "whole", "2", "3", GARBLED]),
+        whose=st.sampled_from(["canary", "stable", "whole", "2", "3", GARBLED]),
     )
     def annotate(self, name: str, whose: str) -> None:
+        self.annotate_with(name, self.value_for(whose))
+
+    def annotate_with(self, name: str, revision: str) -> None:
         name, slash, full = name.partition("/")
-        value = self.value_for(whose)
-        self.command(name, value + slash + full if value else "")
+        self.command(name, revision + slash + full if revision else "")
 
     @rule(name=st.sampled_from(["abort", "promote", "pause"]))
     def take_an_annotation_away(self, name: str) -> None:
@@ -92,6 +94,10 @@ class Walk(RolloutMachine):
     @rule(version=versions, there=st.booleans())
     def register(self, version: str, there: bool) -> None:
         (self.world.unregistered.discard if there else self.world.unregistered.add)(version)
+
+    @rule(name=st.sampled_from(["abort", "promote", "promote/full", "pause"]))
+    def command_the_canary(self, name: str) -> None:
+        self.annotate_with(name, self.key_of("canary"))
 
     # Pods and traffic
 
@@ -173,6 +179,14 @@ class Walk(RolloutMachine):
     def work(self, by: int) -> None:
         self.run_on(by)
         self.settle_now()
+
+    @rule()
+    def a_slot_passes(self) -> None:
+        self.run_on(11)
+
+    @rule()
+    def a_step_passes(self) -> None:
+        self.run_on(36)
 
     # Operators
 

@@ -1,0 +1,52 @@
+"""What the walks have found, each as one plain story. An expected failure is a defect that is not mended yet."""
+
+from __future__ import annotations
+
+import pytest
+from world import World, ended, weights_of
+
+from serinus.core.observed import Commands
+from serinus.core.revision import short
+
+
+def at_ten_percent() -> World:
+    world = World().serving()
+    world.model("2")
+    return world.run(lambda w: w.by_version() == {"1": 90, "2": 10})
+
+
+@pytest.mark.xfail(
+    strict=True, reason="an abort is acknowledged and forgotten while the way back runs"
+)
+def test_an_abort_of_a_canary_on_its_way_back_keeps_it_from_being_tried_again() -> None:
+    world = at_ten_percent()
+    world.invalid = "spec.server: wrong"  # a canary that cannot be judged loses its traffic
+    world.look()
+    world.invalid = ""
+    world.commands = Commands(abort=short(world.status.canary.revision))
+    world.run_for(300)
+    assert weights_of(world, "2") == [0, 10, 0]
+
+
+@pytest.mark.xfail(
+    strict=True, reason="the token that counts is the one at the end of the way back"
+)
+def test_a_retry_token_that_changes_on_the_way_back_tries_the_revision_again() -> None:
+    world = at_ten_percent()
+    world.confirmed = False
+    world.commands = Commands(abort=short(world.status.canary.revision))
+    world.look()
+    world.spec["rollout"] = {**world.spec["rollout"], "retryToken": "again"}
+    world.look()
+    world.confirmed, world.commands = True, Commands()
+    world.run_for(300)
+    assert world.status.stable.resolved_version == "2"
+
+
+@pytest.mark.xfail(strict=True, reason="steps are counted, whatever their weights have become")
+def test_no_step_is_left_out_when_the_steps_change_on_the_way() -> None:
+    world = at_ten_percent()
+    steps = [{"weight": 20, "hold": "30s"}, {"weight": 60, "hold": "30s"}]
+    world.spec["rollout"] = {**world.spec["rollout"], "steps": steps}
+    world.run(ended)
+    assert weights_of(world, "2") == [0, 10, 20, 60, 100]
