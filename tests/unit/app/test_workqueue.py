@@ -106,3 +106,63 @@ async def test_depth_tells_what_is_due_and_for_how_long(queue) -> None:
     count, waited = queue.depth()
     assert count == 2
     assert 0 <= waited < 1
+
+
+async def turns(queue: WorkQueue[str], count: int) -> list[str]:
+    out = []
+    for _ in range(count):
+        key = await taken(queue)
+        assert key is not None
+        queue.done(key)
+        out.append(key)
+    return out
+
+
+async def test_a_rollout_goes_before_a_thousand_objects_at_rest(queue) -> None:
+    for number in range(1000):
+        queue.add(f"rest-{number}")
+    queue.prefer("canary", preferred=True)
+    queue.add("canary")
+    assert await turns(queue, 2) == ["canary", "rest-0"]
+
+
+async def test_rollouts_leave_every_fourth_turn_to_the_others(queue) -> None:
+    for name in "abcdefgh":
+        queue.prefer(name, preferred=True)
+        queue.add(name)
+    queue.add("rest-1")
+    queue.add("rest-2")
+    expected = ["a", "b", "c", "rest-1", "d", "e", "f", "rest-2", "g", "h"]
+    assert await turns(queue, 10) == expected
+
+
+async def test_preference_that_changes_while_a_key_waits_moves_it_and_doubles_nothing(
+    queue,
+) -> None:
+    queue.add("a")
+    queue.add("b")
+    queue.prefer("b", preferred=True)
+    queue.prefer("a", preferred=True)
+    queue.prefer("a", preferred=False)
+    assert await turns(queue, 2) == ["b", "a"]
+    assert await taken(queue) is None
+    assert len(queue) == 0
+
+
+async def test_a_preferred_key_that_a_worker_has_keeps_nobody_waiting(queue) -> None:
+    queue.prefer("a", preferred=True)
+    queue.add("a")
+    assert await taken(queue) == "a"
+    queue.add("a")
+    queue.add("b")
+    assert await taken(queue) == "b"
+    queue.done("a")
+    assert await taken(queue) == "a"
+
+
+async def test_a_preferred_key_waits_for_its_time_all_the_same(queue) -> None:
+    queue.prefer("a", preferred=True)
+    queue.add("a", after=60)
+    queue.add("b")
+    assert await turns(queue, 1) == ["b"]
+    assert await taken(queue) is None

@@ -77,6 +77,7 @@ def add(
     versions = {key_of(item): str(item["metadata"]["resourceVersion"]) for item in items}
     for item in sorted(items, key=lambda i: (not _in_rollout(i), *_place(i))):
         key = key_of(item)
+        queue.prefer(key, preferred=_in_rollout(item))
         changed = known is not None and known.get(key) != versions[key]
         queue.add(key, 0.0 if changed or _urgent(item) else interval * slot(key))
     for key in known or ():

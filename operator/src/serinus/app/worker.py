@@ -119,6 +119,7 @@ class Worker:
         if self._refused.pop(key, None) is not None:
             self._queue.add(key)  # take the condition back
         if outcome.plan is None:
+            self._queue.prefer(key, preferred=False)
             self._telemetry.story.forget(key)
         else:
             self._tell(key, outcome.plan)
@@ -131,6 +132,7 @@ class Worker:
         for event in plan.events:
             log.info(event.message, object=str(key), reason=event.reason, **where)
         if status is not None and not plan.conditions_only:
+            self._queue.prefer(key, preferred=status.rollout is not None)
             self._telemetry.story.tell(key, status, self._deps.clock.now())
 
     def _conflicted(self, key: Key, error: Conflict) -> None:

@@ -1,4 +1,4 @@
-"""The work queue: one key at a time per object, newest reason wins, failures back off.
+"""The work queue: one key at a time per object, rollouts before objects at rest, failures back off.
 
 Time is the event loop's, so that a simulation can run it on virtual time.
 """
@@ -14,18 +14,23 @@ K = TypeVar("K", bound=Hashable)
 
 BACKOFF_FIRST = 0.5
 BACKOFF_LAST = 30.0
+PREFERRED_IN_A_ROW = 3  # then one of the others has its turn
 
 
 class WorkQueue(Generic[K]):
     """Keys that are due, and keys that will be.
 
     A key that is added while a worker has it is handed out again after :meth:`done`, never to two
-    workers at once. Adding a key again keeps the earlier of both times.
+    workers at once. Adding a key again keeps the earlier of both times. Of the keys that are due the
+    preferred ones go first, but for every fourth turn: a thousand new objects do not keep a breach waiting,
+    nor do rollouts keep new objects from starting.
     """
 
     def __init__(self) -> None:
         self._due: dict[K, float] = {}
-        self._heap: list[tuple[float, int, K]] = []
+        self._preferred: set[K] = set()
+        self._lanes: dict[bool, list[tuple[float, int, K]]] = {True: [], False: []}  # preferred?
+        self._in_a_row = 0
         self._count = 0
         self._running: set[K] = set()
         self._failures: dict[K, int] = {}
@@ -41,8 +46,19 @@ class WorkQueue(Generic[K]):
         if known is not None and known <= at:
             return
         self._due[key] = at
+        self._push(key, at)
+
+    def prefer(self, key: K, *, preferred: bool) -> None:
+        """Whether the key goes before those that are not preferred, from now on."""
+        if preferred == (key in self._preferred):
+            return
+        (self._preferred.add if preferred else self._preferred.discard)(key)
+        if key in self._due:
+            self._push(key, self._due[key])  # what is in the other lane counts no more
+
+    def _push(self, key: K, at: float) -> None:
         self._count += 1
-        heapq.heappush(self._heap, (at, self._count, key))
+        heapq.heappush(self._lanes[key in self._preferred], (at, self._count, key))
         self._changed.set()
 
     def failed(self, key: K) -> float:
@@ -65,38 +81,49 @@ class WorkQueue(Generic[K]):
 
     async def take(self) -> K:
         """The next due key that no worker has; waits for one. Give it back with :meth:`done`."""
-        loop = asyncio.get_running_loop()
         while True:
-            wait = None
-            held: list[tuple[float, int, K]] = []
-            found: K | None = None
-            while self._heap:
-                at, count, key = self._heap[0]
-                if self._due.get(key) != at:
-                    heapq.heappop(self._heap)  # replaced by an earlier time
-                    continue
-                if at > loop.time():
-                    wait = at - loop.time()
-                    break
-                heapq.heappop(self._heap)
-                if key in self._running:
-                    held.append((at, count, key))
-                    continue
-                found = key
-                break
-            for item in held:
-                heapq.heappush(self._heap, item)
-            if found is not None:
-                del self._due[found]
-                self._running.add(found)
-                return found
+            first = self._in_a_row < PREFERRED_IN_A_ROW
+            waits = []
+            for preferred in (first, not first):
+                found, wait = self._first(preferred)
+                if found is not None:
+                    self._in_a_row = self._in_a_row + 1 if preferred else 0
+                    del self._due[found]
+                    self._running.add(found)
+                    return found
+                if wait is not None:
+                    waits.append(wait)
             self._changed.clear()
             try:
                 # A held key comes free through done(), which sets the event.
-                async with asyncio.timeout(wait):
+                async with asyncio.timeout(min(waits, default=None)):
                     await self._changed.wait()
             except TimeoutError:
                 continue
+
+    def _first(self, preferred: bool) -> tuple[K | None, float | None]:
+        """Takes the first key of a lane that is due and free; else the seconds until one is due."""
+        now = asyncio.get_running_loop().time()
+        lane = self._lanes[preferred]
+        held: list[tuple[float, int, K]] = []
+        found: K | None = None
+        wait = None
+        while lane and found is None:
+            at, count, key = lane[0]
+            if self._due.get(key) != at or (key in self._preferred) != preferred:
+                heapq.heappop(lane)  # replaced by an earlier time, or in the other lane
+            elif at > now:
+                wait = at - now
+                break
+            else:
+                heapq.heappop(lane)
+                if key in self._running:
+                    held.append((at, count, key))
+                else:
+                    found = key
+        for item in held:
+            heapq.heappush(lane, item)
+        return found, wait
 
     def done(self, key: K) -> None:
         """The worker is finished with the key."""
