@@ -27,6 +27,6 @@ class OnlyOwned(Invariant):
             return
         item = write.before if write.before is not None else write.after
         owner = self.world.by_uid.get(views.controller_uid(item))
-        if owner is None or owner.key != about:
-            whose = owner.key if owner is not None else views.controller_uid(item) or "nobody"
+        if owner is None or owner is not write.about:
+            whose = views.controller_uid(item) or "nobody"
             self.fail(write.t, about, f"{write.what}, which belongs to {whose}")

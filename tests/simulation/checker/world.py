@@ -32,7 +32,7 @@ class Write:
 
     Attributes:
         subject: the ModelDeployment that owns the object, else the one of the pass.
-        about: the ModelDeployment of the pass, if it was in one.
+        about: the ModelDeployment that the pass has read, if it was in one.
         before: the object before it, None when there was none.
         after: the object after it, None when it is gone.
         reads: what this pass had read before, as ``request`` events.
@@ -244,7 +244,7 @@ class World:
             before=before,
             after=after,
             subject=owner or self.subjects.get(about),
-            about=self.subjects.get(about),
+            about=self._read_by(reads) or self.subjects.get(about),
             reads=reads,
             began=began,
         )
@@ -282,6 +282,14 @@ class World:
         if where[0] == ROUTES and subject is not None:
             subject.weights, subject.taken, subject.live = {}, {}, {}
         return subject
+
+    def _read_by(self, reads: list[Event]) -> Subject | None:
+        """The very ModelDeployment, not one of the same name, that a pass has looked at."""
+        for event in reads:
+            if event["resource"] == MODEL_DEPLOYMENTS and event["verb"] == "get":
+                for item in event["result"] or ():
+                    return self.by_uid.get(views.meta(item).get("uid", ""))
+        return None
 
     def _subject_of(
         self, resource: str, namespace: str, name: str, before: Object | None, after: Object | None

@@ -5,5 +5,6 @@ from __future__ import annotations
 from .liveness import LIVENESS
 from .mutant import Mutant
 from .safety import SAFETY
+from .shell import SHELL
 
-MUTANTS: tuple[Mutant, ...] = (*SAFETY, *LIVENESS)
+MUTANTS: tuple[Mutant, ...] = (*SAFETY, *SHELL, *LIVENESS)

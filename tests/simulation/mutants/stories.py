@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from tests.simulation.campaign import Case
-from tests.simulation.faults import make
+from tests.simulation.client import Call, CallFault
+from tests.simulation.faults import Faults, make
+from tests.simulation.faults.calls import one
 from tests.simulation.run import Result, Scenario, run
+from tests.simulation.scenarios import SCENARIOS
 from tests.simulation.scenarios.basics import (
     GONE,
     at_rest,
@@ -99,6 +102,15 @@ async def service_deleted(w: World) -> None:
     await w.sleep(60.0)
 
 
+async def made_again(w: World) -> None:
+    """Deleted and made again at once, the same in every word: the names of all children are taken."""
+    await first_deploy(w)
+    w.delete("churn")
+    await w.sleep(0.1)
+    w.apply("churn", spec("1"))
+    await serving(w, "1")
+
+
 async def parade(w: World) -> None:
     """Nine specs, each given up for the next."""
     await first_deploy(w)
@@ -138,15 +150,34 @@ STORIES = {
         Scenario("deleted-after-a-change", deleted_after_a_change, (GONE,)),
         Scenario("a-short-breach", a_short_breach, (at_rest("2"),)),
         Scenario("service-deleted", service_deleted, (at_rest("1"),)),
+        Scenario("made-again", made_again, (at_rest("1"),)),
         Scenario("parade", parade, (at_rest("1"),)),
         Scenario("many-metrics", many_metrics, (at_rest("2"),)),
     )
 }
 
 
+class LateRaise(Faults):
+    """The first write that gives a canary more than half of the traffic is on its way for 25 s."""
+
+    calm_at = 60.0
+    _done = False
+
+    def on_call(self, call: Call) -> CallFault | None:
+        if self._done or call.at.plural != "httproutes" or call.verb not in {"apply", "patch"}:
+            return None
+        refs = call.body["spec"]["rules"][0]["backendRefs"]
+        if not any(50 < ref["weight"] < 100 for ref in refs):
+            return None
+        self._done = True
+        return one("late")
+
+
 def tell(scenario: str, seed: int, faults: str) -> Result:
-    """Runs one of ours, or one of the simulation's."""
+    """Runs one of ours, or one of the simulation's, with the faults of a recipe or our own."""
     story = STORIES.get(scenario)
+    if faults == "late-raise":
+        return run(story or SCENARIOS[scenario], seed, LateRaise())
     if story is None:
         return Case(scenario, seed, faults).run()
     return run(story, seed, make(faults, seed))

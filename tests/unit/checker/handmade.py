@@ -105,10 +105,10 @@ class Log:
         }
         self.event("request", **fields)
 
-    def user(self, spec: dict[str, Any] | None = None, **annotations: str) -> Log:
+    def user(self, spec: dict[str, Any] | None = None, uid: str = "u1", **annotations: str) -> Log:
         """A person writes the spec, or annotations ``serinus.dev/<name>``."""
         live = self.objects.get(("modeldeployments", "churn")) or {
-            "metadata": {"uid": "u1", "generation": 0},
+            "metadata": {"uid": uid, "generation": 0},
             "spec": {},
         }
         live = deepcopy(live)
@@ -139,6 +139,11 @@ class Log:
             for key, count in seen.items()
         ]
         services = [item for (resource, _), item in self.objects.items() if resource == "services"]
+        live = self.objects.get(("modeldeployments", "churn"))
+        self.write(
+            "get", "modeldeployments", "churn", None, result=[live] if live else [], body=None,
+            committed=False,
+        )  # fmt: skip
         for resource, items in (
             ("services", services), ("deployments", deployments), ("endpointslices", slices),
         ):  # fmt: skip

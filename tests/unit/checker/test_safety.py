@@ -483,6 +483,15 @@ def test_i14_an_object_of_the_object_before_this_one_is_deleted() -> None:
     assert "which belongs to u0" in log.told("I14")
 
 
+def test_i14_an_object_of_a_namesake_is_changed() -> None:
+    log = serving().look()
+    uid = log.objects["modeldeployments", "churn"]["metadata"]["uid"]
+    log.remove("modeldeployments", "churn", actor="user")
+    log.user(SPEC, uid="u2").wait(1).look()
+    log.child("services", A)
+    assert f"apply services churn-aaaaaaaa by operator-1, which belongs to {uid}" in log.told("I14")
+
+
 def test_i14_the_operator_writes_a_spec() -> None:
     log = serving().look()
     item = log.objects["modeldeployments", "churn"]
