@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,8 @@ def main() -> int:
     """Measure, print, and write where asked to."""
     arguments = _parser().parse_args()
     options = Options(tuple(sorted(arguments.sizes)), arguments.canaries, arguments.seconds)
+    for number in (signal.SIGTERM, signal.SIGINT):  # so that nothing is left running
+        signal.signal(number, lambda *_: sys.exit(130))
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="serinus-bench-") as folder:
