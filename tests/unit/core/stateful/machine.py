@@ -33,8 +33,6 @@ STEPS = (
     [(100, 20)],
     [],
 )
-versions = st.sampled_from("1234")
-seconds = st.integers(1, 60)
 SKEWS = (-300, -31, -10, 10, 31, 300)
 
 
@@ -45,7 +43,7 @@ class RolloutMachine(RuleBasedStateMachine):
         steps=st.sampled_from(STEPS),
         on_breach=st.sampled_from(["Rollback", "Rollback", "Pause"]),
         do=st.sampled_from(["Pause", "Rollback", "Promote"]),
-        bad=st.sampled_from([0.0, 0.0, 0.2, 1.0]),
+        bad=st.sampled_from([0.0, 0.0, 0.0, 0.2, 1.0]),
         lead=st.sampled_from([None, 0, 5, 12, 25, 45, 70]),
     )
     def begin(self, steps: Sequence, on_breach: str, do: str, bad: float, lead: int | None) -> None:

@@ -169,7 +169,8 @@ class Reference:
             passed = self.hold is not None and self.passed_since(self.hold, s.now) >= s.hold
             passed = passed or a.weight not in s.steps
             proven = passed and self.healthy and self.verdict == "Healthy"
-            approved = not s.manual or any(step > a.weight for step in s.steps)
+            last = self.steps == s.steps and all(step <= a.weight for step in s.steps)
+            approved = not (s.manual and last)
             starved = (
                 s.starving == "Promote" and self.passed_since(self.told_at, s.now) >= s.patience
             )

@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from datetime import timedelta
 
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from .cluster import ROUTE
-from .machine import GARBLED, SKEWS, STEPS, RolloutMachine, seconds, versions
+from .machine import GARBLED, SKEWS, STEPS, RolloutMachine
 
+seconds = st.integers(1, 60)
+
+
+def event(**draws: st.SearchStrategy) -> Callable:
+    """A rule, after which the operator may be left to work for a while: many things need time to tell."""
+
+    def make(happen: Callable) -> Callable:
+        @functools.wraps(happen)
+        def body(self: Walk, then: int, **drawn: object) -> None:
+            happen(self, **drawn)
+            if then:
+                self.run_on(then)
+
+        return rule(then=st.sampled_from([0, 0, 0, 11, 36]), **draws)(body)
+
+    return make
+
+
+versions = st.sampled_from("1234")
 someone = st.sampled_from(["stable", "canary"])
 
 
 class Walk(RolloutMachine):
     # Users
 
-    @rule(version=versions)
+    @event(version=versions)
     def ask_for_a_version(self, version: str) -> None:
         self.world.model(version)
         self.world.edited()
 
-    @rule(steps=st.sampled_from(STEPS))
+    @event(steps=st.sampled_from(STEPS))
     def change_the_steps(self, steps: list[tuple[int, int]]) -> None:
         self.edit("rollout", steps=[{"weight": w, "hold": f"{h}s"} for w, h in steps])
 
-    @rule(
+    @event(
         field=st.sampled_from(
             [
                 {"approval": "Manual"},
@@ -45,7 +66,7 @@ class Walk(RolloutMachine):
     def change_the_rollout(self, field: dict) -> None:
         self.edit("rollout", **field)
 
-    @rule(
+    @event(
         field=st.sampled_from(
             [
                 {"interval": "10s"},
@@ -63,11 +84,11 @@ class Walk(RolloutMachine):
     def change_the_analysis(self, field: dict) -> None:
         self.edit("analysis", **field)
 
-    @rule(replicas=st.sampled_from([1, 2, 4]))
+    @event(replicas=st.sampled_from([1, 2, 4]))
     def change_the_replicas(self, replicas: int) -> None:
         self.edit("server", replicas=replicas)
 
-    @rule(
+    @event(
         name=st.sampled_from(["abort", "promote", "promote/full", "pause"]),
         whose=st.sampled_from(["canary", "stable", "whole", "2", "3", GARBLED]),
     )
@@ -78,35 +99,35 @@ class Walk(RolloutMachine):
         name, slash, full = name.partition("/")
         self.command(name, revision + slash + full if revision else "")
 
-    @rule(name=st.sampled_from(["abort", "promote", "pause"]))
+    @event(name=st.sampled_from(["abort", "promote", "pause"]))
     def take_an_annotation_away(self, name: str) -> None:
         self.command(name, "")
 
-    @rule(why=st.sampled_from(["spec.server: wrong", ""]))
+    @event(why=st.sampled_from(["spec.server: wrong", ""]))
     def make_the_spec_invalid_or_mend_it(self, why: str) -> None:
         self.world.invalid = why
         self.world.edited()
 
-    @rule(rival=st.sampled_from(["ml/other has claimed churn.example.com/", ""]))
+    @event(rival=st.sampled_from(["ml/other has claimed churn.example.com/", ""]))
     def claim_the_address(self, rival: str) -> None:
         self.world.rival = rival
 
-    @rule(version=versions, there=st.booleans())
+    @event(version=versions, there=st.booleans())
     def register(self, version: str, there: bool) -> None:
         (self.world.unregistered.discard if there else self.world.unregistered.add)(version)
 
-    @rule(name=st.sampled_from(["abort", "promote", "promote/full", "pause"]))
+    @event(name=st.sampled_from(["abort", "promote", "promote/full", "pause"]))
     def command_the_canary(self, name: str) -> None:
         self.annotate_with(name, self.key_of("canary"))
 
     # Pods and traffic
 
-    @rule(version=versions, ready=st.booleans(), at_most=st.sampled_from([None, None, 0, 1]))
+    @event(version=versions, ready=st.booleans(), at_most=st.sampled_from([None, None, 0, 1]))
     def pods(self, version: str, ready: bool, at_most: int | None) -> None:
         how = self.world.behaviour_of(version)
         how.ready, how.at_most = ready, at_most
 
-    @rule(
+    @event(
         version=versions,
         errors=st.sampled_from([0.0, 0.2, 0.6, 1.0]),
         slow=st.sampled_from([0.0, 0.0, 0.5]),
@@ -115,11 +136,11 @@ class Walk(RolloutMachine):
         how = self.world.behaviour_of(version)
         how.errors, how.slow = errors, slow
 
-    @rule(rate=st.sampled_from([0.0, 0.5, 20.0, 100.0, 1000.0]))
+    @event(rate=st.sampled_from([0.0, 0.5, 20.0, 100.0, 1000.0]))
     def traffic(self, rate: float) -> None:
         self.world.rate = rate
 
-    @rule(whose=someone)
+    @event(whose=someone)
     def restart_the_pods(self, whose: str) -> None:
         key = self.key_of(whose)
         if key:
@@ -127,22 +148,24 @@ class Walk(RolloutMachine):
 
     # Sources
 
-    @rule(down=st.booleans(), second=st.booleans())
+    @event(down=st.booleans(), second=st.booleans())
     def the_source_goes_down_or_comes_back(self, down: bool, second: bool) -> None:
         self.world.source_down, self.world.second_source = down, second
 
-    @rule(fault=st.sampled_from(["", "", "nodata", "nan", "negative", "infinite", "stale", "pods"]))
+    @event(
+        fault=st.sampled_from(["", "", "nodata", "nan", "negative", "infinite", "stale", "pods"])
+    )
     def the_source_lies(self, fault: str) -> None:
         self.world.fault, self.world.frozen_at = fault, self.world.true_now
 
     # Router and strangers
 
-    @rule(confirmed=st.booleans())
+    @event(confirmed=st.booleans())
     def the_router_confirms_or_does_not(self, confirmed: bool) -> None:
         self.world.confirmed = confirmed
 
     @precondition(lambda self: self.world.weights)
-    @rule(what=st.sampled_from(["delete", "swap", "other"]))
+    @event(what=st.sampled_from(["delete", "swap", "other"]))
     def meddle_with_the_route(self, what: str) -> None:
         world = self.world
         if what == "delete":
@@ -153,7 +176,7 @@ class Walk(RolloutMachine):
         world.route_drifted = True
         world.touch(ROUTE)
 
-    @rule(whose=someone, what=st.sampled_from(["scale", "deployment", "service"]))
+    @event(whose=someone, what=st.sampled_from(["scale", "deployment", "service"]))
     def meddle_with_a_revision(self, whose: str, what: str) -> None:
         key, world = self.key_of(whose), self.world
         if what == "service" and key in world.services:
@@ -179,14 +202,6 @@ class Walk(RolloutMachine):
     def work(self, by: int) -> None:
         self.run_on(by)
         self.settle_now()
-
-    @rule()
-    def a_slot_passes(self) -> None:
-        self.run_on(11)
-
-    @rule()
-    def a_step_passes(self) -> None:
-        self.run_on(36)
 
     # Operators
 

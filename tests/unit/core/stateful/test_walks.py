@@ -14,9 +14,9 @@ from .rules import Walk
 
 if os.environ.get("HYPOTHESIS_PROFILE") == "soak":
     number = int(os.environ.get("WALKS", "2000"))
-    limits = settings(max_examples=number, stateful_step_count=40, derandomize=False, database=None)
+    limits = settings(max_examples=number, stateful_step_count=25, derandomize=False, database=None)
 else:
-    limits = settings(max_examples=60, stateful_step_count=30)
+    limits = settings(max_examples=200, stateful_step_count=20)
 
 
 @pytest.mark.timeout(0)
