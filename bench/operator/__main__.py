@@ -75,7 +75,7 @@ async def _run(folder: Path, log: Path, options: Options) -> tuple[str, list[Res
         except ApiError as error:
             _say(f"the operator has all rights: there are no tokens for accounts ({error})")
             kubeconfig = admin
-        async with a_fleet(client, folder) as fleet:
+        async with a_fleet(client, admin, folder) as fleet:
             settings = {"SERINUS_PROMETHEUS_URL": fleet.prometheus_url}
             operator = OperatorProcess(kubeconfig, log, settings)
             try:

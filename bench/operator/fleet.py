@@ -37,6 +37,7 @@ class Fleet:
     """The resources, by key, and their latest versions."""
 
     client: KubeClient
+    admin: Path  # kubeconfig
     objects: Informer
     prometheus_url: str
     models: dict[str, str]
@@ -136,7 +137,7 @@ def serving(uri: str) -> Callable[[Object], bool]:
 
 
 @asynccontextmanager
-async def a_fleet(client: KubeClient, folder: Path) -> AsyncIterator[Fleet]:
+async def a_fleet(client: KubeClient, admin: Path, folder: Path) -> AsyncIterator[Fleet]:
     """No resources yet, with Gateway, Prometheus and controllers; what is left goes at the end."""
     routes, objects, deployments = (
         Informer(client, resource) for resource in (HTTP_ROUTES, MODEL_DEPLOYMENTS, DEPLOYMENTS)
@@ -150,7 +151,7 @@ async def a_fleet(client: KubeClient, folder: Path) -> AsyncIterator[Fleet]:
         tasks = [group.create_task(one.run()) for one in (routes, objects, deployments, *parts)]
         for informer in (routes, objects, deployments):
             await informer.synced.wait()
-        fleet = Fleet(client, objects, prometheus.url, _make_models(folder))
+        fleet = Fleet(client, admin, objects, prometheus.url, _make_models(folder))
         try:
             yield fleet
         finally:

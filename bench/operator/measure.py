@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
-from bench.operator.cluster import eventually
+from bench.operator.cluster import eventually, server_cpu_seconds
 from bench.operator.fleet import Fleet, observed, ready, serving
 from bench.operator.process import OperatorProcess
 from bench.proc import cpu_seconds, resident_mib
@@ -42,6 +42,7 @@ class Load:
     reconciles: float  # per second
     requests: float  # per second, without the watches
     writes: float  # per second, without the Lease
+    server_cpu: float  # of the API server, seconds per second; NaN when it does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +77,19 @@ async def measure(
         await fleet.seconds_until("ready", fleet.keys, ready, 1800)
         new_ready = time.monotonic() - began
         say(f"{size}: {new} new ones ready after {new_ready:.1f} s")
-        await _at_rest(operator)
+        await _at_rest(operator, fleet)
         operator.stop()
         delay = f"{31 + turn}s"  # of no consequence, but a new generation
         await fleet.change(fleet.keys, {"rollout": {"scaleDownDelay": delay}})
         operator.start()
-        took = await fleet.seconds_until("observed", fleet.keys, observed, 1800)
+        took = await fleet.seconds_until("observed", fleet.keys, _with(delay), 1800)
         say(
             f"{size}: all observed {took[-1]:.1f} s after the start, the first after {took[0]:.1f} s"
         )
-        await _at_rest(operator)
-        begin = await _Moment.of(operator)
+        await _at_rest(operator, fleet)
+        begin = await _Moment.of(operator, fleet)
         await asyncio.sleep(options.seconds)
-        rest = (await _Moment.of(operator)).since(begin)
+        rest = (await _Moment.of(operator, fleet)).since(begin)
         say(f"{size}: at rest {rest}")
         acted, promoted, advance = await _advance(fleet, operator, options)
         say(f"{size}: {options.canaries} canaries {advance}")
@@ -110,6 +111,11 @@ async def measure(
     return found
 
 
+def _with(delay: str) -> Callable[[Object], bool]:
+    """Whether this very spec is observed; the watch may still show the one before."""
+    return lambda obj: observed(obj) and obj["spec"]["rollout"]["scaleDownDelay"] == delay
+
+
 async def _advance(
     fleet: Fleet, operator: OperatorProcess, options: Options
 ) -> tuple[list[float], list[float], Load]:
@@ -121,12 +127,12 @@ async def _advance(
     def canary(obj: Object) -> bool:
         return ((obj.get("status") or {}).get("canary") or {}).get("modelURI") == uri
 
-    begin = await _Moment.of(operator)
+    begin = await _Moment.of(operator, fleet)
     async with asyncio.TaskGroup() as group:
         acted = group.create_task(fleet.seconds_until("canaries", keys, canary, 300))
         promoted = group.create_task(fleet.seconds_until("promoted", keys, serving(uri), 900))
         await fleet.change(keys, {"model": {"uri": uri}})
-    load = (await _Moment.of(operator)).since(begin)
+    load = (await _Moment.of(operator, fleet)).since(begin)
     return acted.result(), promoted.result(), load
 
 
@@ -142,13 +148,13 @@ async def _leads(operator: OperatorProcess) -> None:
     await eventually("the operator leads", leads, 120)
 
 
-async def _at_rest(operator: OperatorProcess) -> None:
+async def _at_rest(operator: OperatorProcess, fleet: Fleet) -> None:
     """No more writes for a while."""
     last = -1.0
 
     async def quiet() -> bool:
         nonlocal last
-        before, last = last, (await _Moment.of(operator)).writes
+        before, last = last, (await _Moment.of(operator, fleet)).writes
         return last == before
 
     await eventually("the operator rests", quiet, 300, poll=5.0)
@@ -165,9 +171,10 @@ class _Moment:
     reconciles: float
     requests: float
     writes: float
+    server_cpu: float
 
     @classmethod
-    async def of(cls, operator: OperatorProcess) -> _Moment:
+    async def of(cls, operator: OperatorProcess, fleet: Fleet) -> _Moment:
         lag: dict[float, float] = {}
         total = {_RECONCILES: 0.0, _REQUESTS: 0.0, _WRITES: 0.0}
         for name, labels, value in await operator.samples():
@@ -183,6 +190,7 @@ class _Moment:
             reconciles=total[_RECONCILES],
             requests=total[_REQUESTS],
             writes=total[_WRITES],
+            server_cpu=await server_cpu_seconds(fleet.admin),
         )
 
     def since(self, begin: _Moment) -> Load:
@@ -196,6 +204,7 @@ class _Moment:
             reconciles=(self.reconciles - begin.reconciles) / seconds,
             requests=(self.requests - begin.requests) / seconds,
             writes=(self.writes - begin.writes) / seconds,
+            server_cpu=(self.server_cpu - begin.server_cpu) / seconds,
         )
 
 

@@ -32,6 +32,7 @@ def table(results: Sequence[Result]) -> str:
         ("at rest: reconciles, 1/s", lambda r: r.rest.reconciles, "{:.1f}"),
         ("at rest: API requests, 1/s", lambda r: r.rest.requests, "{:.0f}"),
         ("at rest: writes, 1/s", lambda r: r.rest.writes, "{:.0f}"),
+        ("at rest: the API server's CPU, % of a core", lambda r: 100 * r.rest.server_cpu, "{:.1f}"),
         ("canaries: CPU, % of a core", lambda r: 100 * r.advance.cpu, "{:.1f}"),
         ("canaries: memory, MiB", lambda r: r.advance.rss_mib, "{:.0f}"),
         ("canaries: loop lag p99 at most, ms", lambda r: 1000 * r.advance.lag_p99, "{:.0f}"),
