@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -102,7 +103,7 @@ def _part(part: tuple[str, int, int, int]) -> Tally:
 
 
 def _soak(faults: int, jobs: int, seed: int) -> int:
-    total = Tally()
+    total, begun = Tally(), time.perf_counter()
     with multiprocessing.get_context("fork").Pool(jobs) as pool:
         source = wanders(seed)
         batches = iter(lambda: list(islice(source, BATCH)), [])
@@ -115,6 +116,7 @@ def _soak(faults: int, jobs: int, seed: int) -> int:
             if total.injected >= faults or len(total.failed) > 50:
                 pool.terminate()
                 break
+    total.seconds = time.perf_counter() - begun
     print(total.text())
     return 1 if total.failed else 0
 
