@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from .base import Invariant
 from .evidence import breaks
+from .spec import Spec
 from .world import Event, Subject, Write
 
 FIXED = 30.0  # scrape 10, query 5, write 10 and 5 to spare; with three slots of 10 s: 60
@@ -29,8 +30,9 @@ class _Canary:
 class BreachIsAnswered(Invariant):
     """B1: breach -> route weight 0 within 60 s at the defaults, 90 s across one operator crash.
 
-    Compared: what clients got, second by second, with the bound on errors. A breach begins when the last
-    ``interval`` seconds hold half as many requests again as ``minRequests`` and errors that no canary
+    Compared: what clients got, second by second, with the bound on errors, and the share of slow answers
+    that the pods were told to give with the bound on latency. A breach begins when the last ``interval``
+    seconds hold half as many requests again as ``minRequests`` and errors, or slow answers, that no canary
     within its bound has, and goes on as long as that holds: slots lie anyhow. Until
     ``30 s + failureThreshold * interval`` later the route has weight 0 for the canary. Only judged while
     nothing else is broken: one crash, no other fault, metrics that answer, stable with ready pods.
@@ -57,7 +59,7 @@ class BreachIsAnswered(Invariant):
         canary, spec, t = subject.canary, subject.spec, event["t"]
         counts = event["counts"].get(canary)
         key = (subject.uid, canary)
-        if not counts or spec.error_bound is None or not subject.weights.get(canary):
+        if not counts or not subject.weights.get(canary):
             self._canaries.pop(key, None)
             return
         seen = self._canaries.setdefault(key, _Canary())
@@ -67,7 +69,7 @@ class BreachIsAnswered(Invariant):
             _, requests, errors = seen.recent.popleft()
             seen.requests, seen.errors = seen.requests - requests, seen.errors - errors
         enough = seen.requests >= 1.5 * spec.min_requests
-        if not enough or not breaks(seen.errors, seen.requests, spec.error_bound):
+        if not enough or not _breached(spec, seen, subject.slow.get(canary, 0.0)):
             seen.since, seen.told = None, False
         elif seen.since is None:
             seen.since = t
@@ -100,3 +102,11 @@ class BreachIsAnswered(Invariant):
         for uid, revision in list(self._canaries):
             if uid == subject.uid and not subject.weights.get(revision):
                 del self._canaries[uid, revision]
+
+
+def _breached(spec: Spec, seen: _Canary, slow: float) -> bool:
+    """Whether these requests prove that a bound is broken, whatever statistics one prefers."""
+    if spec.error_bound is not None and breaks(seen.errors, seen.requests, spec.error_bound):
+        return True
+    expected = int(0.5 * slow * seen.requests)  # half of what is to be expected are there for sure
+    return spec.slow_bound is not None and breaks(expected, seen.requests, spec.slow_bound)

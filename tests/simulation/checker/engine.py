@@ -74,6 +74,7 @@ class Checker:
             "request": self._request,
             "pass": self.world.begin,
             "traffic": self._traffic,
+            "truth": self.world.truth,
             "gone": self._gone,
             "end": self._end,
             **dict.fromkeys(DISTURBING, self._disturb),

@@ -11,7 +11,8 @@ class LatchedStaysDown(Invariant):
     """I4: after a latched breach or abort of R nothing raises R's weight, across restarts, leaders and clocks.
 
     Compared: every rise, in a status and on the route, with the breaches and failures that were ever
-    committed and the aborts that were ever asked for. An abort counts for passes that began after it.
+    committed and the aborts that were ever asked for. An abort counts for passes that began after it, and
+    for all as soon as an operator has answered it with weight 0.
     Only a person lifts it: by another spec and back, or by the retry token.
     """
 
@@ -30,7 +31,7 @@ class LatchedStaysDown(Invariant):
         latch = subject.latches.get(revision)
         if latch is None or subject.foreign_status:
             return
-        if latch.why == "aborted" and write.began <= latch.t:
+        if latch.why == "aborted" and write.began <= latch.t and not latch.answered:
             return
         text = f"{write.actor} raised {revision} {what}, {latch.why} at {latch.t:.1f} s"
         self.fail(write.t, subject, text)

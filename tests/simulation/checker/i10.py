@@ -12,9 +12,10 @@ class NoEvidenceNoVerdict(Invariant):
     """I10: Insufficient and Unavailable never advance and never fail.
 
     Compared: each rise with the last answer of a metric source before it, which must be samples, and
-    with the most requests of one answer at the weight before; each latched breach with that last answer
-    too, unless pods that are not ready, an unconfirmed route, an abort or ``onInsufficient`` explain it. Of
-    several sources in one pass the answer that says most counts.
+    with the most requests of one answer at the weight before. Each latched breach with that last answer
+    too, and with the errors of all answers where errors are all that is judged, unless pods that are
+    not ready, an unconfirmed route, an abort or ``onInsufficient`` explain it. Of several sources in one
+    pass the answer that says most counts.
     """
 
     name = "I10"
@@ -48,20 +49,24 @@ class NoEvidenceNoVerdict(Invariant):
             return
         answers = subject.answers.get(canary, [])
         if answers and answers[-1].kind == "samples" and answers[-1].requests:
+            if subject.spec.only_errors and not any(a.errors for a in answers):
+                text = f"{write.actor} failed {canary} on {answers[-1].requests} requests"
+                self._unless_explained(write, subject, f"{text} and not one error")
             return
+        last = answers[-1].kind if answers else "none"
+        text = f"{write.actor} failed {canary} without evidence: its pods are ready"
+        self._unless_explained(write, subject, f"{text} and the last answer is {last}")
+
+    def _unless_explained(self, write: Write, subject: Subject, message: str) -> None:
+        """Pods that are not ready, a route that nobody takes and impatience need no evidence."""
+        canary, spec = subject.canary, subject.spec
         if not self._pods_ready(write, canary) or not self._confirmed(subject, canary):
             return
-        spec = subject.spec
         asked = subject.asked.get(canary, (0, write.t))[1]
         since = min(subject.held.values(), default=asked)
         if spec.insufficient == "Rollback" and write.t - since >= spec.insufficient_after * 0.9:
             return
-        last = answers[-1].kind if answers else "none"
-        self.fail(
-            write.t,
-            subject,
-            f"{write.actor} failed {canary} without evidence: its pods are ready and the last answer is {last}",
-        )
+        self.fail(write.t, subject, message)
 
     @staticmethod
     def _pods_ready(write: Write, canary: str) -> bool:

@@ -28,6 +28,8 @@ class Spec:
         made: of ``base``, what stands under ``server``.
         steps: (weight, hold).
         error_bound: the largest allowed share of errors; None without such a metric.
+        slow_bound: the largest allowed share of slow answers; None without such a metric.
+        only_errors: every metric is such a bound on errors: without an error nothing can be wrong.
         insufficient: what happens after ``insufficient_after`` without enough evidence.
     """
 
@@ -46,6 +48,8 @@ class Spec:
     failure_threshold: int
     min_requests: int
     error_bound: float | None
+    slow_bound: float | None
+    only_errors: bool
     insufficient: str
     insufficient_after: float
 
@@ -66,11 +70,10 @@ def read_spec(raw: Mapping[str, Any]) -> Spec:
     made = json.dumps({k: v for k, v in server.items() if k != "replicas"}, sort_keys=True)
     base = f"{json.dumps(raw.get('model') or {}, sort_keys=True)} {made}"
     steps = rollout.get("steps", DEFAULT_STEPS)
-    bounds = [
-        float(m["max"])
-        for m in analysis.get("metrics") or DEFAULT_METRICS
-        if m.get("type") == "ErrorRate" and m.get("max")
-    ]
+    metrics = analysis.get("metrics") or DEFAULT_METRICS
+    plain = [m for m in metrics if not m.get("compareTo")]
+    errors = [float(m["max"]) for m in plain if m.get("type") == "ErrorRate"]
+    slow = [1.0 - float(m.get("quantile", "0.99")) for m in plain if m.get("type") == "Latency"]
     return Spec(
         base=base,
         key=f"{base} {rollout.get('retryToken', '')}",
@@ -86,7 +89,9 @@ def read_spec(raw: Mapping[str, Any]) -> Spec:
         interval=seconds(analysis.get("interval", "10s")),
         failure_threshold=int(analysis.get("failureThreshold", 3)),
         min_requests=int(analysis.get("minRequests", 100)),
-        error_bound=min(bounds, default=None),
+        error_bound=min(errors, default=None),
+        slow_bound=min(slow, default=None),
+        only_errors=len(errors) == len(metrics),
         insufficient=str(insufficient.get("do", "Pause")),
         insufficient_after=seconds(insufficient.get("after", "30m")),
     )

@@ -72,12 +72,17 @@ class Live:
 
 @dataclass(slots=True)
 class Latch:
-    """A revision that may get no more weight: breached, failed or aborted."""
+    """A revision that may get no more weight: breached, failed or aborted.
+
+    Attributes:
+        answered: the operator has committed weight 0 for it since then.
+    """
 
     t: float
     why: str
     base: str
     key: str
+    answered: bool = False
 
 
 @dataclass(slots=True)
@@ -94,6 +99,7 @@ class Subject:
     status: Status = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     annotated: dict[str, float] = field(default_factory=dict)  # command -> since when as it is
+    slow: dict[str, float] = field(default_factory=dict)  # short -> true share of slow answers
     deleted: float | None = None
     gone: float | None = None
     weights: Weights = field(default_factory=dict)
@@ -190,6 +196,12 @@ class World:
         known = self.passes.get(event["pass"])
         if known is not None and event["code"] == 200:
             known[2].append(event)
+
+    def truth(self, event: Event) -> None:
+        """How the pods of a revision behave from now on."""
+        subject = self.subjects.get(event["object"])
+        if subject is not None:
+            subject.slow[short(event["revision"] or "")] = float(event.get("slow") or 0.0)
 
     def answered(self, event: Event) -> None:
         subject = self.subjects.get(event["object"])
@@ -374,6 +386,8 @@ def _follow_status(subject: Subject, status: Status, t: float) -> None:
             subject.asked_before[revision] = subject.asked.get(revision, (0, t))
             subject.asked[revision] = (weight, t)
             _forget_hold(subject, revision, weight, t)
+    for revision, latch in subject.latches.items():
+        latch.answered |= canary != revision or not subject.arm("canary").get("requestedWeight")
     breach, failed = (status.get("rollout") or {}).get("breach"), status.get("failed")
     if canary and breach:
         _failure(subject, canary, breach, t, "breached")

@@ -131,6 +131,15 @@ def test_b1_holds_when_the_weight_goes_in_time_or_the_errors_are_few() -> None:
     assert breaching(200, errors=0).check() == []
 
 
+@pytest.mark.parametrize(("slow", "broken"), [(0.6, True), (0.01, False)])
+def test_b1_answers_that_are_too_slow(slow: float, broken: bool) -> None:
+    latency = {"name": "latency", "type": "Latency", "max": "100ms", "quantile": "0.9"}
+    spec: dict[str, Any] = {**DEFAULTS, "analysis": {"minRequests": 50, "metrics": [latency]}}
+    log = rolling(spec).weigh(10)
+    log.event("truth", object="ml/churn", revision=short(B), errors=0.0, slow=slow, ready=True)
+    assert ("B1" in log.traffic(70, a=[90, 0], b=[10, 0]).broken()) is broken
+
+
 @pytest.mark.parametrize(("seconds", "broken"), [(96, False), (100, True)])
 def test_b1_one_crash_is_worth_30_seconds(seconds: int, broken: bool) -> None:
     log = breaching(20)

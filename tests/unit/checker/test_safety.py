@@ -190,13 +190,22 @@ def test_i4_holds_for_a_pass_that_began_before_the_abort() -> None:
     assert "I4" not in log.broken()
 
 
+def test_i4_weight_for_an_aborted_canary_by_a_write_that_was_late() -> None:
+    log = held().look().status(canary=arm(B, 50))
+    late = log.number
+    log.wait(1).user(abort=B).look().status(canary=arm(B, 0)).route(weights={A: 100, B: 0})
+    log.wait(20).route(weights={A: 50, B: 50}, **{"pass": late})
+    assert "on the route from 0 to 50, aborted at" in log.told("I4")
+
+
 def test_i4_an_abort_of_another_revision_latches_nothing() -> None:
     assert held().user(abort=C).wait(1).weigh(50).check() == []
 
 
 def failed() -> Log:
     """B was rolled back; the spec still asks for it."""
-    log = held().look().status(canary=arm(B, 0), rollout={"stage": "RollingBack", "breach": BREACH})
+    log = held().look().metrics(400, errors=50)
+    log.status(canary=arm(B, 0), rollout={"stage": "RollingBack", "breach": BREACH})
     log.route(weights={A: 100, B: 0}).wait(1).look()
     gone = {"revision": B, "reason": "MetricsBreached", "at": BREACH["at"]}
     return log.status(canary=None, rollout=None, failed=gone).wait(30)
@@ -362,6 +371,24 @@ def test_i10_a_revision_fails_because_the_source_does() -> None:
     log = held().look().metrics(0, answer="failed")
     log.status(canary=arm(B, 0), rollout={"stage": "RollingBack", "breach": BREACH})
     assert "failed bbbbbbbb without evidence" in log.told("I10")
+
+
+def test_i10_a_revision_fails_without_an_error() -> None:
+    log = (
+        held()
+        .look()
+        .metrics(400)
+        .status(canary=arm(B, 0), rollout={"stage": "RollingBack", "breach": BREACH})
+    )
+    assert "failed bbbbbbbb on 400 requests and not one error" in log.told("I10")
+
+
+def test_i10_holds_when_there_were_errors_or_something_else_is_judged_too() -> None:
+    breached = {"stage": "RollingBack", "breach": BREACH}
+    assert "I10" not in held().look().metrics(400, 9).status(rollout=breached).broken()
+    latency = {"name": "latency", "type": "Latency", "max": "100ms"}
+    spec: dict[str, Any] = {**asked(), "analysis": {"minRequests": 50, "metrics": [latency]}}
+    assert "I10" not in held(spec).look().metrics(400).status(rollout=breached).broken()
 
 
 def test_i10_holds_when_another_source_of_the_same_pass_has_answered() -> None:
