@@ -71,7 +71,7 @@ async def measure(
         if operator.running:
             operator.stop()
         operator.start()
-        await _leads(operator)
+        await eventually("the operator leads", operator.leads, 120)
         new, began = size - len(fleet.keys), time.monotonic()
         await fleet.grow(size)
         await fleet.seconds_until("ready", fleet.keys, ready, 1800)
@@ -139,13 +139,6 @@ async def _advance(
 def _other(fleet: Fleet, key: tuple[str, str]) -> str:
     now = (fleet.objects.get(*key) or {})["spec"]["model"]["uri"]
     return next(uri for uri in fleet.models.values() if uri != now)
-
-
-async def _leads(operator: OperatorProcess) -> None:
-    async def leads() -> bool:
-        return (await operator.metrics()).get("serinus_operator_leader") == 1
-
-    await eventually("the operator leads", leads, 120)
 
 
 async def _at_rest(operator: OperatorProcess, fleet: Fleet) -> None:

@@ -64,6 +64,18 @@ class OperatorProcess:
         """SIGKILL: nothing that the process might still want to do is done."""
         self._end(signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """SIGSTOP: it stands still, with all that it was about to do, until :meth:`thaw`."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self.pid, signal.SIGCONT)
+
+    async def leads(self) -> bool | None:
+        """Whether it leads; None while it does not answer."""
+        found = (await self.metrics()).get("serinus_operator_leader")
+        return None if found is None else found == 1
+
     def stop(self) -> int:
         """SIGTERM. Returns the exit code."""
         return self._end(signal.SIGTERM)

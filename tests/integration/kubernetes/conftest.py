@@ -11,6 +11,7 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,7 @@ sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[3])]
 from bench.operator.cluster import install  # noqa: E402 - found by the line above
 from control_plane import World, a_world  # noqa: E402 - found by the line above
 from stories import make_models  # noqa: E402
+from telling import undisturbed  # noqa: E402
 
 from serinus.kube.client import KubeClient, connect  # noqa: E402
 from serinus.sandbox.client import KubeClient as SandboxClient  # noqa: E402
@@ -43,6 +45,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """URIs of models by name; the same ones for every test, as revisions depend on them."""
     return make_models(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def known() -> dict[str, Any]:
+    """How the stories end without interference, once they were told so."""
+    return {}
+
+
+@pytest.fixture
+async def expected(world: World, models: dict[str, str], known: dict[str, Any]) -> dict[str, Any]:
+    """The terminal facts of both stories, of one undisturbed run for all tests."""
+    if not known:
+        known |= await undisturbed(world, models)
+    return known
 
 
 @pytest.fixture

@@ -14,28 +14,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from bench.operator.cluster import MODEL_DEPLOYMENTS, eventually
 from bench.operator.process import OperatorProcess
 from control_plane import World
-from stories import (
-    NEW_MODEL,
-    PROMOTION,
-    ROLLBACK,
-    facts,
-    is_over,
-    model_deployment,
-    serves,
-    turning_point,
-)
+from stories import turning_point
+from telling import STORIES, all_over, begin, ends_of
 
 from serinus.sandbox.objects import Key, Object, key_of
 
 KILLS = int(os.environ.get("SERINUS_TEST_KILLS", "10"))
 SEED = int(os.environ.get("SERINUS_TEST_SEED", "1"))
-STORIES = (PROMOTION, ROLLBACK)
 KILLS_PER_RUN = 6
 LIFE = (0.0, 6.0)  # seconds from the operator's start to its end: some die before they lead
-DEADLINE = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +58,6 @@ def drawn() -> random.Random:
     return random.Random(SEED)  # noqa: S311 - no secret
 
 
-async def begin(world: World, keys: tuple[Key, ...], models: dict[str, str]) -> None:
-    """Every story's first model serves, and the spec asks for its new one."""
-    for key in keys:
-        await world.client.create(MODEL_DEPLOYMENTS, model_deployment(key, models["first"]))
-    for key in keys:
-
-        async def serving(key: Key = key) -> bool:
-            return serves(world.objects.get(*key))
-
-        await eventually(f"{key} serves its first model", serving, DEADLINE)
-    for key in keys:
-        patch = {"spec": {"model": {"uri": models[NEW_MODEL[key[1]]]}}}
-        await world.client.merge(MODEL_DEPLOYMENTS, key[1], key[0], patch)
-
-
-async def all_over(world: World, keys: tuple[Key, ...]) -> None:
-    for key in keys:
-
-        async def over(key: Key = key) -> bool:
-            return await is_over(world.client, key)
-
-        await eventually(f"the {key[1]} is over", over, DEADLINE, poll=0.25)
-
-
-async def ends_of(world: World, keys: tuple[Key, ...]) -> dict[str, dict[str, Any]]:
-    """The terminal facts, when nothing was wrong on the way there."""
-    for key in keys:
-        assert list(world.witness.violations(key)) == []
-        assert world.witness.latched(key) == (key[1] == ROLLBACK)
-        assert len(world.witness.routes[key]) >= 3, "the weights were watched"
-    return {key[1]: await facts(world.client, key) for key in keys}
-
-
 async def tell(world: World, models: dict[str, str], killer: AtRandom) -> Told:
     """Both stories, in a namespace of their own; ``killer`` strikes while they last."""
     async with world.namespace() as namespace, world.operator(namespace) as operator:
@@ -117,19 +73,6 @@ async def tell(world: World, models: dict[str, str], killer: AtRandom) -> Told:
             operator.start()
         await over
         return Told(await ends_of(world, keys), len(killer.lives))
-
-
-@pytest.fixture(scope="module")
-def known() -> dict[str, Any]:
-    """How the stories end without kills, once they were told so."""
-    return {}
-
-
-@pytest.fixture
-async def expected(world: World, models: dict[str, str], known: dict[str, Any]) -> dict[str, Any]:
-    if not known:
-        known |= (await tell(world, models, AtRandom(drawn(), 0))).ends
-    return known
 
 
 @pytest.mark.timeout(120 + 20 * KILLS)
