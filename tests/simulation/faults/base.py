@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tests.simulation.client import Call, CallFault
-from tests.simulation.store import Address, Replica
-
 from serinus.ports import SeriesQuery
 
+from ..client import Call, CallFault
+from ..store import Address, Replica
+
 if TYPE_CHECKING:
-    from tests.simulation.host import Host
-    from tests.simulation.world import World
+    from ..host import Host
+    from ..world import World
 
 EVENT_DELAY = 0.02  # seconds until a watch event arrives
 ARRIVES = (EVENT_DELAY,)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from random import Random
 
-from tests.simulation.client import Call, CallFault
-
+from ..client import Call, CallFault
 from .base import Faults
 
 POINTS = ("before", "after-commit", "after-reply")

@@ -5,16 +5,15 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.controllers import address
-from tests.simulation.people import NAMESPACE
-from tests.simulation.store import Object
-
 from serinus.api import names
 
+from ..controllers import address
+from ..people import NAMESPACE
+from ..store import Object
 from .base import Faults
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from ..world import World
 
 
 class Foreign(Faults):

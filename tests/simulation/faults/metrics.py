@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from tests.simulation.metrics import FAULTS
-
 from serinus.ports import SeriesQuery
 
+from ..metrics import FAULTS
 from .base import Faults
 
 

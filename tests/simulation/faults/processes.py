@@ -5,14 +5,13 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.host import OPERATORS
-from tests.simulation.store import Address
-
+from ..host import OPERATORS
+from ..store import Address
 from .base import Faults
 
 if TYPE_CHECKING:
-    from tests.simulation.host import Host
-    from tests.simulation.world import World
+    from ..host import Host
+    from ..world import World
 
 
 class Freezes(Faults):

@@ -5,13 +5,12 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.client import READS, Call
-from tests.simulation.store import Replica
-
+from ..client import READS, Call
+from ..store import Replica
 from .base import Faults
 
 if TYPE_CHECKING:
-    from tests.simulation.world import World
+    from ..world import World
 
 
 class StaleReads(Faults):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.store import Address
-
+from ..store import Address
 from .base import ARRIVES, Faults
 
 if TYPE_CHECKING:
-    from tests.simulation.host import Host
+    from ..host import Host
 
 
 class WatchFaults(Faults):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from tests.simulation.run import Scenario
-
+from ..run import Scenario
 from . import basics, changes, operators, troubles
 
 SCENARIOS: dict[str, Scenario] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.run import Scenario
-from tests.simulation.world import World
+from ..run import Scenario
+from ..world import World
 
 LIMIT = 120.0
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.simulation.collector import terminate
-from tests.simulation.people import NAMESPACE
-from tests.simulation.run import Scenario
-from tests.simulation.world import World
-
+from ..collector import terminate
+from ..people import NAMESPACE
+from ..run import Scenario
+from ..world import World
 from .basics import (
     GONE,
     LIMIT,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.simulation.host import Setup
-from tests.simulation.people import NAMESPACE
-from tests.simulation.run import Scenario
-from tests.simulation.store import Address
-from tests.simulation.world import World
+from serinus.api import names
 
+from ..host import Setup
+from ..people import NAMESPACE
+from ..run import Scenario
+from ..store import Address
+from ..world import World
 from .basics import (
     at_rest,
     first_deploy,
@@ -115,6 +116,20 @@ async def somebody_elses(w: World) -> None:
     await serving(w, "1")
 
 
+async def status_lost(w: World) -> None:
+    """Somebody wipes the status: nothing is guessed from what is left of it, and nothing moves."""
+    await first_deploy(w)
+    w.fault("foreign status")
+    w.write(
+        "foreign", "patch", Address(names.PLURAL, NAMESPACE, "churn"), {"status": None}, "status"
+    )
+    await w.sleep(15.0)
+    if w.weights() != {"1": 100}:
+        w.violation("I5", f"the weights moved without a status: {w.weights()}")
+    w.write("foreign", "delete", Address("httproutes", NAMESPACE, "churn"))
+    await serving(w, "1")
+
+
 SCENARIOS = (
     Scenario("upgraded", upgraded, (at_rest("2"),)),
     Scenario("upgraded-at-rest", upgraded_at_rest, (at_rest("1"),)),
@@ -125,5 +140,6 @@ SCENARIOS = (
     Scenario("pair-frozen", frozen_leader, (rolled_back("1", "2"),), setup=PAIR),
     Scenario("foreign-weights", foreign_weights, (at_rest("2"), rolled_back("1", "2"))),
     Scenario("deleted-children", deleted_children, (at_rest("1"),)),
+    Scenario("status-lost", status_lost, (at_rest("1"),)),
     Scenario("somebody-elses", somebody_elses, (at_rest("1"),)),
 )
