@@ -28,7 +28,7 @@ from serinus.core.facts import (
 from serinus.core.fence import renew, stamp
 from serinus.core.intents import intents, way_back
 from serinus.core.observed import RESOLVING, Invalid, Observed, ResolveFailed
-from serinus.core.plan import Event, Plan
+from serinus.core.plan import EnsureRoute, Event, Plan
 from serinus.core.report import report
 from serinus.core.revision import describe, short
 from serinus.core.size import fit
@@ -92,6 +92,9 @@ def decide(seen: Observed, now: datetime) -> Plan:
     facts = replace(facts, status=pauses.mark(facts))
     facts = replace(facts, status=renew(seen.status, facts.status, seen.epoch))
     todo = intents(facts)
+    if facts.status.claim != seen.status.claim:
+        # On record first, then a look at who else is, then the route: the others do the same.
+        todo, changed = tuple(i for i in todo if not isinstance(i, EnsureRoute)), True
     kept = drift.forget_unless_mended(seen, seen.status, facts.status, todo)
     status, told = report(replace(facts, status=kept))
     status = renew(seen.status, fit(status), seen.epoch)

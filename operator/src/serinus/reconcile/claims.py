@@ -1,16 +1,18 @@
 """Who else asks for the addresses of a ModelDeployment: an index of all of them, in memory.
 
 The index is fed by the resync, by watch events and by every reconcile, and may be a little behind.
-So nothing is taken by it alone: before an address goes on record or into a route, all objects are listed
-afresh (:func:`rival_of`).
+So nothing is taken by it alone. Before an address goes on record, a listing of all objects must have
+shown this object as it is; before it goes into a route, one that shows the claim on record. Whoever
+records a claim first and looks second is seen by every other who does so (:func:`rival_of`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -49,6 +51,8 @@ class ClaimIndex:
         self._entries: dict[_Name, _Entry | None] = {}
         self._versions: dict[_Name, tuple[str, str]] = {}
         self._buckets: dict[_Bucket, dict[_Name, None]] = {}  # as an ordered set
+        self._listed: dict[_Name, tuple[Any, ...]] = {}  # as the latest listing showed them
+        self.listing = asyncio.Lock()  # many that wait for a listing share the next one
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -56,11 +60,17 @@ class ClaimIndex:
     def replace(self, objects: Iterable[Manifest]) -> None:
         """These are all the objects that there are."""
         gone = dict.fromkeys(self._entries)
+        self._listed = {}
         for item in objects:
             self.put(item)
+            self._listed[_name(item)] = _claiming(item)
             gone.pop(_name(item), None)
         for name in gone:
             self._forget(name)
+
+    def listed(self, obj: Manifest) -> bool:
+        """Whether the latest listing showed the object with this spec and this claim on record."""
+        return self._listed.get(_name(obj)) == _claiming(obj)
 
     def put(self, obj: Manifest) -> None:
         """An object as it was last seen."""
@@ -134,21 +144,23 @@ def on_record(
     return held is not None and asked is not None and same_addresses(held, asked)
 
 
-async def rival_of(key: Key, deps: Deps, *, moving: bool) -> str:
+async def rival_of(key: Key, deps: Deps, found: Manifest, *, moving: bool) -> str:
     """Who has claimed an address of this object before it, in words; empty when nobody has.
 
-    ``moving``: an address is about to go on record or into a route. Whoever the index knows to be before
-    us is believed; that nobody is, is then looked up.
+    ``found`` is the object. ``moving``: an address is about to go on record or into a route. Whoever the
+    index knows to be before us is believed; that nobody is, is then looked up.
 
     Raises:
         ApiError: the objects could not be listed.
     """
     index, default = deps.claims, deps.defaults.gateway
-    found = index.rival(key, default)
-    if found is None and moving:
-        index.replace(await _list_all(deps))
-        found = index.rival(key, default)
-    return "" if found is None else _tell(*found)
+    pair = index.rival(key, default)
+    if pair is None and moving:
+        async with index.listing:
+            if not index.listed(found):
+                index.replace(await _list_all(deps))
+        pair = index.rival(key, default)
+    return "" if pair is None else _tell(*pair)
 
 
 async def _list_all(deps: Deps) -> Sequence[Manifest]:
@@ -185,6 +197,12 @@ def _read(item: Manifest) -> _Entry | None:
         gateway=spec.traffic.gateway,
         held=_held(item),
     )
+
+
+def _claiming(item: Manifest) -> tuple[Any, ...]:
+    """What of an object others must see: which one it is, its spec, its claim."""
+    meta = item["metadata"]
+    return meta.get("uid"), meta.get("generation"), (item.get("status") or {}).get("claim")
 
 
 def _held(item: Manifest) -> Claim | None:

@@ -68,7 +68,7 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     endpoints = ready_addresses(slices, {s["metadata"]["uid"] for s in own_services.values()})
     route_seen, conflict = _read_route(deps, owner, spec, route)
     moving = not conflict and _moving(deps, owner, spec, status, route, reachable=bool(endpoints))
-    rival = await claims.rival_of(key, deps, moving=moving)
+    rival = await claims.rival_of(key, deps, found, moving=moving)
     resolution, measurement = await asyncio.gather(  # neither of them raises
         _resolve(deps, spec, status), _measure(deps, key, spec, status, endpoints, now)
     )
