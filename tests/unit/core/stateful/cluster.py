@@ -209,6 +209,17 @@ class Cluster(World):
     def decide(self, snapshot: Snapshot) -> Plan:
         return decide(snapshot.seen, snapshot.now)
 
+    def look(self) -> Plan:
+        """One pass, undisturbed."""
+        snapshot = self.snapshot()
+        plan = self.decide(snapshot)
+        if self.commit(plan, snapshot):
+            for write in self.writes_of(plan, snapshot):
+                self.send(write)
+        self.events += plan.events
+        self.trace.append(self.by_version())
+        return plan
+
     def commit(self, plan: Plan, snapshot: Snapshot) -> bool:
         """Compare-and-set of the status; False: refused, nothing of the plan may be carried out."""
         if plan.status is None or snapshot.resource_version != self.resource_version:

@@ -1,57 +1,13 @@
 """What a rollout may do, as a small abstract machine that knows nothing of the operator's code.
 
-It is told what each pass saw and what was committed, in plain values, and says which weights were allowed and
-which were due. Revisions are opaque names; times are seconds of the operator's clock.
+It is told what each pass saw and what was committed, and says which weights were allowed and which were due.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from math import ceil
 
-
-@dataclass(frozen=True)
-class Sight:
-    """What a pass saw."""
-
-    now: float
-    valid: bool  # the spec can be read
-    wish: str  # the revision that the spec asks for; empty: not known
-    steps: tuple[int, ...]
-    hold: float
-    replicas: int
-    threshold: int
-    token: str
-    held: bool  # people, or a clock that is wrong
-    manual: bool
-    on_breach_pause: bool
-    starving: str  # onInsufficient: do
-    patience: float  # onInsufficient: after
-    deadline: float
-    abort: str
-    promote: str
-    ready: Mapping[str, int]
-    route: Mapping[str, int] | None
-    confirmed: bool  # the route, for the weights of the state before
-    drifted: bool
-    verdict: str  # booked by this pass; empty: none
-
-
-@dataclass(frozen=True)
-class State:
-    """What a status says."""
-
-    stable: str = ""
-    stable_weight: int = 0
-    canary: str = ""
-    weight: int = 0
-    stage: str = ""
-    pause: str = ""
-    breach: str = ""
-    outcome: str = ""  # of the newest rollout that has ended
-    ended: str = ""  # when
-    acknowledged: str = ""  # commands that were dealt with
+from .sight import Sight, State
 
 
 class Reference:
@@ -128,9 +84,9 @@ class Reference:
 
     def _evidence(self, s: Sight, a: State, b: State) -> None:
         if s.verdict == "Healthy":
-            self.healthy, self.breaches, self.told_at = self.healthy + 1, 0, s.now
+            self.healthy, self.breaches, self.told_at = self.healthy + 1, 0, s.verdict_at
         elif s.verdict == "Breach":
-            self.healthy, self.told_at = 0, s.now
+            self.healthy, self.told_at = 0, s.verdict_at
             self.breaches, self.step_breaches = self.breaches + 1, self.step_breaches + 1
             self.hold = s.now if self.hold is not None else None
         if s.verdict == "Unavailable":

@@ -51,8 +51,6 @@ class Walk(RolloutMachine):
             [
                 {"approval": "Manual"},
                 {"approval": "Automatic"},
-                {"paused": True},
-                {"paused": False},
                 {"onBreach": "Pause"},
                 {"onBreach": "Rollback"},
                 {"retryToken": "a"},
@@ -65,6 +63,10 @@ class Walk(RolloutMachine):
     )
     def change_the_rollout(self, field: dict) -> None:
         self.edit("rollout", **field)
+
+    @event(paused=st.booleans())
+    def pause_or_go_on(self, paused: bool) -> None:
+        self.edit("rollout", paused=paused)
 
     @event(
         field=st.sampled_from(
