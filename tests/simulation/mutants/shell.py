@@ -9,7 +9,7 @@ MANY = tuple(range(1, 41))
 SHELL = (
     Mutant(
         name="the-status-is-just-written",
-        invariant="I12",
+        invariant="L1",
         what="A merge patch touches our fields only, so it needs no version.",
         edits=(
             Edit(
@@ -19,9 +19,8 @@ SHELL = (
             ),
         ),
         looks=(
-            Look("aborted", "stale", MANY),
-            Look("abort-and-promote", "stale", MANY),
-            Look("paused-and-resumed", "stale", MANY),
+            Look("breach-step-1", "stale", (1, 2, 3)),
+            Look("failed-stays-failed", "stale", (1, 2)),
         ),
     ),
     Mutant(
