@@ -20,6 +20,13 @@ def test_every_promise_of_the_design_has_its_check() -> None:
     assert all((check.__doc__ or "").startswith(f"{check.name}: ") for check in INVARIANTS)
 
 
+def test_the_documentation_lists_every_promise_in_the_words_of_its_check() -> None:
+    text = (PACKAGE.parents[2] / "docs/simulation.md").read_text()
+    for check in INVARIANTS:
+        name, _, sentence = (check.__doc__ or "").partition("\n")[0].partition(": ")
+        assert f"| {name} | {sentence.removesuffix('.')} |" in text
+
+
 def test_the_checker_imports_the_standard_library_and_itself_only() -> None:
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
