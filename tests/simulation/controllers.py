@@ -180,6 +180,8 @@ class Endpoints(Controller):
     def watched(self, event: str, at: Address, item: Object) -> None:
         if at.plural == "services":
             self.wake(at)
+        elif at.plural == "endpointslices":
+            self.wake(Address("services", at.namespace, at.name.rpartition("-")[0]))
         elif at.plural == "pods":
             labels = item["metadata"]["labels"].items()
             for service in self.world.store.list("services", at.namespace, {}):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import hashlib
 import json
@@ -23,6 +22,9 @@ from .pods import version_of
 from .world import Pace, World
 
 Facts = Mapping[str, Any]
+
+LATE = 50.0  # seconds after the last fault
+LATE_REST = 65.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +120,7 @@ class _Story:
         if world.faults.harsh:
             self.ends += scenario.loosely or tuple(map(_failed_instead, scenario.ends))
         self.facts: Facts = {}
+        self._astray = False  # the script did not get through, because of harsh faults
 
     async def tell(self) -> None:
         world, scenario = self.world, self.scenario
@@ -126,8 +129,12 @@ class _Story:
         for _ in range(scenario.setup.replicas):
             Host(world, scenario.setup)
         try:
-            with contextlib.suppress(*((GaveUp,) if world.faults.harsh else ())):
+            try:
                 await scenario.script(world)
+            except GaveUp:
+                if not world.faults.harsh:
+                    raise
+                self._astray = True
             await world.until(lambda: world.now >= world.faults.calm_at, 1e9, "calm")
             world.log("end", reason="calm")
             await self._rest()
@@ -139,12 +146,15 @@ class _Story:
     async def _rest(self) -> None:
         """Until the end is as expected and nobody has written for some resyncs."""
         world, scenario = self.world, self.scenario
-        calm, quiet_for = world.now, scenario.rest * scenario.pace.resync + 1.0
+        calm = world.now
         while True:
             begun = max(calm, world.last_write, *(host.started_at for host in world.hosts))
+            # What was still to do after a long time was a timer: another one may follow.
+            resyncs = scenario.rest * scenario.pace.resync + 1.0
+            quiet_for = resyncs if begun - calm < LATE else max(resyncs, LATE_REST)
             if world.now - begun >= quiet_for and any(host.alive for host in world.hosts):
                 self.facts = facts(world)
-                if any(agrees(self.facts, end) for end in self.ends):
+                if self._as_expected():
                     return
             if world.now - calm > scenario.limit:
                 self.facts = facts(world)
@@ -154,6 +164,11 @@ class _Story:
                 )
                 return
             await world.until(lambda at=world.now + 1.0: world.now >= at, 1e9, "a second")  # type: ignore[misc]
+
+    def _as_expected(self) -> bool:
+        if any(agrees(self.facts, end) for end in self.ends):
+            return True
+        return self._astray and settled(self.facts)
 
     def _stuck(self, why: str) -> None:
         ends = " or ".join(json.dumps(end) for end in self.ends)
@@ -175,6 +190,19 @@ def _failed_instead(end: Facts) -> Facts:
         "weights": {"1": 100},
         "pods": pods,
     }
+
+
+def settled(found: Facts) -> bool:
+    """One version, whichever, has all of the traffic, and no other has pods."""
+    if "stable" not in found:
+        return found == {**found, "object": None, "left": 0}
+    stable = found["stable"]
+    return (
+        found["canary"] is None
+        and found["weights"] == {stable: 100}
+        and set(found["pods"]) == {stable}
+        and found["pods"][stable] > 0
+    )
 
 
 def agrees(found: Facts, end: Facts) -> bool:

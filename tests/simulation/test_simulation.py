@@ -6,11 +6,19 @@ the run again.
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from dataclasses import astuple
+from pathlib import Path
+
 import pytest
 
 from .campaign import Case, Tally, work
 from .plan import LEAST, SHARES, run_share
 from .scenarios import SCENARIOS
+
+ROOT = Path(__file__).parents[2]
 
 
 def judged(tally: Tally) -> None:
@@ -30,6 +38,16 @@ def test_the_same_seed_is_the_same_run_byte_for_byte(name: str) -> None:
     first, second = case.run(), case.run()
     assert first.digest() == second.digest()
     assert Case(name, 8, "mixed").run().digest() != first.digest()
+
+
+def test_another_process_with_other_hashes_has_the_same_run() -> None:
+    case = Case("flapping", 7, "mixed")
+    code = f"from tests.simulation.campaign import Case; print(Case(*{astuple(case)[:3]}).run().digest())"
+    env = {**os.environ, "PYTHONHASHSEED": "4711"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == case.run().digest()
 
 
 @pytest.mark.timeout(600)

@@ -53,7 +53,10 @@ class Foreign(Faults):
         route = self._pick("httproutes")
         if route is not None:
             rule = route["spec"]["rules"][0]
-            refs = [{**ref, "weight": self._rng.randint(0, 100)} for ref in rule["backendRefs"]]
+            refs = [
+                {**ref, "weight": self._rng.randint(0, 100)}
+                for ref in rule.get("backendRefs") or ()
+            ]
             self._patch("weights", route, {"spec": {"rules": [{**rule, "backendRefs": refs}]}})
 
     def _spec(self) -> None:
