@@ -52,15 +52,15 @@ async def judge(mutant: Mutant | None, looks: Sequence[Look], source: Path = SOU
     if code != 0:
         return Verdict(mutant, caught=False, told=f"exit code {code}: {err[-300:].strip()}")
     found = json.loads(out.splitlines()[-1])
-    return _verdict(mutant, found["fired"], int(found["crashed"]))
+    return _verdict(mutant, found["fired"], found["crashed"], found["runs"])
 
 
-def _verdict(mutant: Mutant | None, fired: dict[str, str], crashed: int) -> Verdict:
+def _verdict(mutant: Mutant | None, fired: dict[str, str], crashed: int, runs: int) -> Verdict:
     """Only the named invariant counts: that something else broke proves nothing about it."""
     others = ", ".join(sorted(fired)) or "nothing"
     crashes = f", {crashed} runs crashed" if crashed else ""
     if mutant is None:
-        told = next(iter(fired.values()), "") + crashes
+        told = next(iter(fired.values()), f"{runs} runs") + crashes
         return Verdict(None, caught=not fired and not crashed, told=told)
     if mutant.invariant in fired:
         return Verdict(mutant, caught=True, told=fired[mutant.invariant])

@@ -23,10 +23,11 @@ def main(argv: Sequence[str]) -> int:
     from tests.simulation.mutants.stories import tell
 
     fired: dict[str, str] = {}
-    crashed = 0
+    crashed = runs = 0
     for scenario, faults, seeds in looks:
         for seed in seeds:
             result = tell(scenario, seed, faults)
+            runs += 1
             crashed += any(trouble.invariant == "crash" for trouble in result.troubles)
             for violation in check(result.events):
                 fired.setdefault(violation.invariant, str(violation))
@@ -34,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
                 break
         if wanted in fired:
             break
-    print(json.dumps({"fired": fired, "crashed": crashed}))
+    print(json.dumps({"fired": fired, "crashed": crashed, "runs": runs}))
     return 0
 
 
