@@ -7,7 +7,7 @@ until the next look at the object, since a back-off of the operator lies in betw
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 RETRIED_AT_ONCE = {200, 201, 202, 204, 404}
@@ -70,6 +70,14 @@ class Availability:
                 self._blocked.setdefault(subject, self._total)
         elif event["verb"] == "list" and event["resource"] == "modeldeployments":
             self._listed = good
+
+    def stumbled(self, call: str, subjects: Iterable[str]) -> None:
+        """Something is wrong with a call that is on its way: its answer may be late, or never come."""
+        if call == "list modeldeployments":
+            self._listed = False
+            return
+        for subject in subjects:
+            self._blocked.setdefault(subject, self._total)
 
     def spent(self, subject: str) -> float:
         """Seconds of available time so far, for this object."""

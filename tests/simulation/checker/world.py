@@ -172,10 +172,12 @@ class World:
         what = str(event.get("what", ""))
         if "offset" in event:
             self.skew(float(event["offset"]))
-        if "watch" in what or "event" in what:
+        if what.startswith("watch"):
             self._watch_fault = event["t"]
-        if "stale" in what:
+        elif what.startswith("stale"):
             self._stale_read = event["t"]
+        elif what.startswith("api"):
+            self.available.stumbled(str(event.get("call", "")), self.subjects)
 
     def watches_lie(self, t: float) -> bool:
         """Whether an event of lately may have been lost or late."""

@@ -174,6 +174,14 @@ def test_inv24_an_abort_takes_more_than_ten_seconds(seconds: float, broken: bool
     assert ("INV-24" in log.broken()) is broken
 
 
+def test_inv24_a_request_that_is_late_stops_the_clock_until_the_next_look() -> None:
+    log = held().user(abort=B).wait(0.1).look()
+    log.event("fault", what="api late", actor="operator-1", call="patch modeldeployments/status")
+    log.traffic(20, a=[1, 0]).look().traffic(8, a=[1, 0])
+    assert "INV-24" not in log.broken()
+    assert "INV-24" in log.traffic(4, a=[1, 0]).broken()
+
+
 def test_inv24_waits_for_a_stable_that_can_take_the_traffic() -> None:
     log = held()
     log.child("deployments", A, ready=0, actor="deployments")
