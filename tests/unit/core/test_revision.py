@@ -23,12 +23,12 @@ GOLDEN = {
             "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"nvidia.com/gpu": 1}},
             "env": [
                 {"name": "OMP_NUM_THREADS", "value": "1"},
-                {"name": "MODEL_NAME_U", "value": "\u00e4"},
+                {"name": "MODEL_NAME_U", "value": "a b=\"c\""},
             ],
             "warmup": {"requests": 0},
             "loadTimeout": "1h30m",
         },
-        "v1:17eec67ae8a23f73e9870904981c6424fb3e2223cf88ce9d34de4410d7f5e52d",
+        "v1:baaaba00483451cde24df0c53e6cf706565077000f322d29aeb16b26c72bee00",
     ),
 }
 

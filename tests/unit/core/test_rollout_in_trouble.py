@@ -214,7 +214,7 @@ def test_the_largest_status_stays_within_32_kib() -> None:
         for i in range(8)
         for kind, bound in bounds.items()
     ]
-    env = [{"name": f"MODEL_A{i:02d}" + "B" * 50, "value": "v" * 256} for i in range(16)]
+    env = [{"name": f"MODEL_A{i:02d}" + "B" * 50, "value": "v" * 128} for i in range(16)]
     spec = {
         **SPEC,
         "server": {"replicas": 2, "env": env},

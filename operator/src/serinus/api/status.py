@@ -184,6 +184,9 @@ class RolloutStatus(ApiModel):
     )
     step_requests: int = Field(default=0, description="Canary requests of this step's evidence.")
     step_stable_requests: int = 0
+    split_disturbed: bool = Field(
+        default=False, description="The router could not split as asked at the last look."
+    )
     unavailable_since: Time | None = Field(
         default=None, description="Since when no metric source answers."
     )

@@ -6,15 +6,15 @@ one. What was dealt with is kept in the status until the annotation is gone.
 
 from __future__ import annotations
 
-from serinus.api.status import ModelDeploymentStatus, Stage
+from serinus.api.status import Breach, ModelDeploymentStatus, Stage
 from serinus.core import pauses
 from serinus.core.facts import Change, Facts, normal, update, update_rollout, warning
-from serinus.core.gates import latch
+from serinus.core.gates import ABORTED, latch
 from serinus.core.plan import Event
 from serinus.core.revision import describe, named, short
-from serinus.core.traffic import is_final
+from serinus.core.traffic import is_final, step_after
 
-ABORTED = "Aborted"
+BY_PEOPLE = "people asked for it"
 FULL = "/full"
 
 
@@ -37,9 +37,15 @@ def abort(facts: Facts) -> Change | None:
     if canary is None or rollout is None or not named(value, canary.revision):
         return _not_now(facts, "abort", value)
     done = _acknowledge(facts.status, abort=value)
-    if rollout.stage is Stage.ROLLING_BACK or rollout.breach is not None:
-        return Change(done)  # it is on its way out already
-    return latch(facts, done, ABORTED, "people asked for it", (), guard=True)
+    if rollout.breach is not None:
+        return Change(done)  # it has failed already
+    if (
+        rollout.stage is Stage.ROLLING_BACK
+    ):  # for another reason: after this one it is not to come back
+        breach = Breach(reason=ABORTED, message=BY_PEOPLE, at=facts.now)
+        token = facts.spec.rollout.retry_token
+        return Change(update_rollout(done, breach=breach, retry_token=token))
+    return latch(facts, done, ABORTED, BY_PEOPLE, (), guard=True)
 
 
 def promote(facts: Facts) -> Change | None:
@@ -63,7 +69,7 @@ def promote(facts: Facts) -> Change | None:
     text = f"people promote {describe(canary)}" + (" to 100 %" if full else " to the next step")
     told = (normal("PromotedByUser", text),)
     if rollout.stage is Stage.HOLDING:
-        step = final if full or is_final(facts.spec, rollout.step) else rollout.step + 1
+        step = final if full else step_after(facts.spec, canary.requested_weight)
         fields = {"stage": Stage.SCALING, "step": step, "waiting_since": facts.now}
         return Change(update_rollout(done, forced=True, **fields), told)
     if rollout.stage is Stage.SCALING:

@@ -32,6 +32,7 @@ from serinus.core.plan import EnsureRoute, Event, Plan
 from serinus.core.report import report
 from serinus.core.revision import describe, short
 from serinus.core.size import fit
+from serinus.core.traffic import is_final, step_after
 
 Check = Callable[[Facts], Change | None]
 
@@ -149,7 +150,7 @@ def _refresh(
         and claims.same_addresses(claim, status.claim)
     ):
         claim = status.claim
-    status = drift.note(seen, status, now, stamp(status))
+    status = _on_course(spec, drift.note(seen, status, now, stamp(status)))
     return update(
         status,
         target=target,
@@ -158,6 +159,17 @@ def _refresh(
         canary=_observed(seen, status.canary),
         retiring=_retiring(seen, spec, status, now),
     )
+
+
+def _on_course(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Steps may have changed since the next one was chosen; straight to 100 percent stays that."""
+    rollout, canary = status.rollout, status.canary
+    if rollout is None or canary is None or rollout.stage is not Stage.SCALING:
+        return status
+    if rollout.forced and is_final(spec, rollout.step):
+        return status
+    step = step_after(spec, canary.requested_weight)
+    return status if step == rollout.step else update_rollout(status, step=step)
 
 
 def _observed(seen: Observed, arm: Arm | None) -> Arm | None:

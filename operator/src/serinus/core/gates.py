@@ -12,7 +12,7 @@ from serinus.api.status import (
     Stage,
     Verdict,
 )
-from serinus.core import outage, pauses
+from serinus.core import drift, outage, pauses
 from serinus.core.analysis import MEASURED, Judgement, judge
 from serinus.core.facts import (
     Change,
@@ -23,10 +23,11 @@ from serinus.core.facts import (
     warning,
     weigh,
 )
+from serinus.core.fence import stamp
 from serinus.core.observed import QueryFailed, Workload
 from serinus.core.plan import Event
 from serinus.core.revision import describe, short
-from serinus.core.traffic import canary_replicas, step_weight
+from serinus.core.traffic import canary_replicas, step_at, step_weight
 
 BREACHED = "MetricsBreached"
 GUARDED = "CanaryFailing"
@@ -54,6 +55,7 @@ def record(facts: Facts) -> Change | None:
     silent = isinstance(seen.canary, QueryFailed)
     since = (rollout.unavailable_since or facts.now) if silent else None
     status = update_rollout(update(status, rollout=booked), unavailable_since=since)
+    status = _with_split(facts, status)
     verdict = judgement.verdict
     if verdict.verdict is not Verdict.BREACH:
         return Change(status)
@@ -73,17 +75,30 @@ def record(facts: Facts) -> Change | None:
     return Change(_back_to_hold(status, facts), events)
 
 
+def _with_split(facts: Facts, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Requests tell how the router splits only while it could split as asked: stable had pods, and the
+    route was as we wrote it. What was counted before that is over is thrown away."""
+    canary, stable, rollout = status.canary, status.stable, status.rollout
+    if canary is None or stable is None or rollout is None:
+        return status
+    could = facts.ready(stable) > 0 and facts.routed(canary) == canary.requested_weight
+    could = could and not drift.drifted(facts.seen, stamp(status))
+    if could and not rollout.split_disturbed:
+        return status
+    return update_rollout(
+        status, split_disturbed=not could, step_requests=0, step_stable_requests=0
+    )
+
+
 def _back_to_hold(status: ModelDeploymentStatus, facts: Facts) -> ModelDeploymentStatus:
     """A breach while the next step's pods start: the step before is not done after all."""
     rollout, canary = status.rollout, status.canary
     if rollout is None or canary is None or rollout.stage is not Stage.SCALING:
         return status
-    steps = facts.spec.rollout.steps
-    reached = [i for i, step in enumerate(steps) if step.weight <= canary.requested_weight]
     return update_rollout(
         status,
         stage=Stage.HOLDING,
-        step=max(reached, default=0),
+        step=step_at(facts.spec, canary.requested_weight),
         hold_started_at=facts.now,
         forced=False,
     )
@@ -156,6 +171,8 @@ def deadline(facts: Facts) -> Change | None:
     if facts.now - rollout.waiting_since < facts.spec.rollout.progress_deadline:
         return None
     if rollout.stage is Stage.SHIFTING:
+        if facts.routed(canary) == canary.requested_weight:
+            return None  # the router has done its part
         route = facts.seen.route
         problem = route.problem if route else "there is no route"
         message = f"the router did not confirm the weight of {describe(canary)} in time: {problem}"
@@ -195,11 +212,12 @@ def latch(
         return Change(paused, (*events, warning("Paused", text)))
     breach = rollout.breach or Breach(reason=reason, message=message[:512], at=now)
     first = rollout.first_breach_at or now
-    status = update_rollout(status, breach=breach, first_breach_at=first)
+    # The token of this moment: one that changes from here on asks for another try.
+    token = facts.spec.rollout.retry_token if rollout.breach is None else rollout.retry_token
+    status = update_rollout(status, breach=breach, first_breach_at=first, retry_token=token)
     if weight > 0 and stable_lost(facts):
         text = f"{message}, but stable has no ready pod"
         told = warning(pauses.STABLE_LOST, f"{text}: the weight stays at {weight} % until it has")
-        token = facts.spec.rollout.retry_token
         return Change(pauses.freeze(status, pauses.STABLE_LOST, text, now, token), (*events, told))
     status = update(status, canary=weigh(canary, 0))
     status = update_rollout(status, stage=Stage.ROLLING_BACK, waiting_since=now, pause_reasons=())
@@ -212,8 +230,7 @@ def starved(facts: Facts) -> Change | None:
     policy = facts.spec.analysis.on_insufficient
     if policy.do is not InsufficientPolicy.ROLLBACK or not pauses.starved(facts):
         return None
-    minutes = policy.after.total_seconds() / 60
-    message = f"too few requests for a verdict in {minutes:.3g} minutes"
+    message = pauses.no_verdict(facts)
     return latch(facts, facts.status, pauses.STARVED, message, (), guard=True)
 
 

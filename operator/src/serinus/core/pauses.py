@@ -18,6 +18,7 @@ from serinus.api.status import (
     Stage,
     Verdict,
 )
+from serinus.api.types import format_duration
 from serinus.core.analysis import MEASURED, judged_until
 from serinus.core.facts import Change, Facts, normal, update, update_rollout, weigh
 from serinus.core.revision import describe, named, short
@@ -129,6 +130,14 @@ def starved(facts: Facts) -> bool:
     return facts.now - since >= facts.spec.analysis.on_insufficient.after
 
 
+def no_verdict(facts: Facts) -> str:
+    """For how long there was none, and what the last look said."""
+    rollout, after = facts.status.rollout, facts.spec.analysis.on_insufficient.after
+    latest = rollout.verdicts[-1] if rollout is not None and rollout.verdicts else None
+    why = "" if latest is None else f" (the last look: {latest.message})"
+    return f"no verdict for {format_duration(after)}{why}"[:512]
+
+
 def _passing(facts: Facts) -> list[tuple[str, str]]:
     reasons = [reason for reason in (held_back(facts),) if reason is not None]
     if needs_approval(facts) and facts.status.canary is not None:
@@ -137,7 +146,7 @@ def _passing(facts: Facts) -> list[tuple[str, str]]:
         reasons.append((APPROVAL, text))
     policy = facts.spec.analysis.on_insufficient
     if policy.do is InsufficientPolicy.PAUSE and starved(facts):
-        reasons.append((STARVED, "too few requests for a verdict: it goes on when they come"))
+        reasons.append((STARVED, f"{no_verdict(facts)}: it goes on when there is one"))
     return reasons
 
 

@@ -33,7 +33,7 @@ from serinus.core.facts import (
 from serinus.core.gates import ABORTED
 from serinus.core.plan import Event
 from serinus.core.revision import describe, new_arm, short
-from serinus.core.traffic import canary_replicas, is_final, step_weight
+from serinus.core.traffic import canary_replicas, is_final, step_after, step_at, step_weight
 
 
 def first_revision(facts: Facts) -> Change | None:
@@ -180,7 +180,7 @@ def finish_rolling_back(facts: Facts) -> Change | None:
             first_breach_at=rollout.first_breach_at,
             weight_zero_at=facts.now,
             verdicts=rollout.verdicts,
-            retry_token=facts.spec.rollout.retry_token,
+            retry_token=rollout.retry_token,
         )
         stable = describe(status.stable) if status.stable else "stable"
         who = describe(canary)
@@ -229,7 +229,7 @@ def hold(facts: Facts) -> Change | None:
         return None
     if facts.routed(canary) != canary.requested_weight:
         return None
-    if is_final(facts.spec, rollout.step):
+    if is_final(facts.spec, rollout.step) and canary.requested_weight == 100:
         waits = not pauses.cleared(rollout) or pauses.held_back(facts) is not None
         return None if waits else promote(facts)
     now = facts.now
@@ -237,6 +237,7 @@ def hold(facts: Facts) -> Change | None:
         update_rollout(
             status,
             stage=Stage.HOLDING,
+            step=step_at(facts.spec, canary.requested_weight),
             step_started_at=now,
             hold_started_at=now,
             slot_started_at=now,
@@ -255,12 +256,17 @@ def hold(facts: Facts) -> Change | None:
 
 def next_step(facts: Facts) -> Change | None:
     """The hold has passed on healthy evidence: scale up for the next weight."""
-    status, rollout = facts.status, facts.status.rollout
-    if rollout is None or not pauses.step_done(facts) or pauses.held_back(facts) is not None:
+    status, rollout, canary = facts.status, facts.status.rollout, facts.status.canary
+    if (
+        rollout is None
+        or canary is None
+        or not pauses.step_done(facts)
+        or pauses.held_back(facts) is not None
+    ):
         return None
     if pauses.needs_approval(facts):
         return None
-    after = rollout.step if is_final(facts.spec, rollout.step) else rollout.step + 1
+    after = step_after(facts.spec, canary.requested_weight)
     return Change(update_rollout(status, stage=Stage.SCALING, step=after, waiting_since=facts.now))
 
 
@@ -277,9 +283,11 @@ def without_evidence(facts: Facts) -> Change | None:
     if rollout.stage is Stage.HOLDING:
         if pauses.needs_approval(facts):
             return None
-        step = rollout.step if is_final(facts.spec, rollout.step) else rollout.step + 1
+        step = step_after(facts.spec, canary.requested_weight)
         fields |= {"stage": Stage.SCALING, "step": step, "waiting_since": facts.now}
-    message = f"{describe(canary)} goes on without evidence (onInsufficient): too few requests came"
+    message = (
+        f"{describe(canary)} goes on without evidence (onInsufficient): {pauses.no_verdict(facts)}"
+    )
     return Change(update_rollout(status, **fields), (warning("InsufficientData", message),))
 
 

@@ -24,6 +24,20 @@ def step_weight(spec: ModelDeploymentSpec, step: int) -> int:
     return steps[step].weight if step < len(steps) else 100
 
 
+def step_after(spec: ModelDeploymentSpec, weight: int) -> int:
+    """Index of the first step above a weight, which is where a canary with that weight goes next.
+
+    By weight, not by counting: steps may change in the middle of a rollout, and none is left out.
+    """
+    steps = spec.rollout.steps
+    return next((i for i, step in enumerate(steps) if step.weight > weight), len(steps))
+
+
+def step_at(spec: ModelDeploymentSpec, weight: int) -> int:
+    """Index of the step that a canary with this weight has reached; 0 before the first."""
+    return max(0, step_after(spec, weight) - 1)
+
+
 def is_final(spec: ModelDeploymentSpec, step: int) -> bool:
     """Whether this index stands for the promotion itself, after the last step."""
     return step >= len(spec.rollout.steps)
