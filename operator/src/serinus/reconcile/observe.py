@@ -59,12 +59,13 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     meta = found["metadata"]
     owner = Owner(key.name, key.namespace, meta["uid"])
     spec, status = read_spec(found.get("spec")), read_status(found.get("status"))
-    (deployments, services, slices, pods), route = await asyncio.gather(
+    (deployments, services, slices), route = await asyncio.gather(
         _children(key, deps),
         deps.kube.get(Ref(kinds.HTTP_ROUTE, key.namespace, names.route_name(key.name))),
     )
     own_deployments = _owned(owner, deployments)
     own_services = _owned(owner, services)
+    pods = await _pods(key, deps, own_deployments)
     endpoints = ready_addresses(slices, {s["metadata"]["uid"] for s in own_services.values()})
     route_seen, conflict = _read_route(deps, owner, spec, route)
     moving = not conflict and _moving(deps, owner, spec, status, route, reachable=bool(endpoints))
@@ -106,10 +107,25 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
 
 
 async def _children(key: Key, deps: Deps) -> list[Sequence[Manifest]]:
-    """Deployments, Services, EndpointSlices and Pods with our labels."""
+    """Deployments, Services and EndpointSlices with our labels."""
     labels = names.owner_labels(key.name)
-    listed = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.ENDPOINT_SLICE, kinds.POD)
+    listed = (kinds.DEPLOYMENT, kinds.SERVICE, kinds.ENDPOINT_SLICE)
     return await asyncio.gather(*(deps.kube.list(kind, key.namespace, labels) for kind in listed))
+
+
+async def _pods(key: Key, deps: Deps, deployments: Mapping[str, Manifest]) -> Sequence[Manifest]:
+    """The pods, where one is missing: they are asked for nothing but why they are not ready."""
+    if all(_ready(live) >= _desired(live) for live in deployments.values()):
+        return ()
+    return await deps.kube.list(kinds.POD, key.namespace, names.owner_labels(key.name))
+
+
+def _desired(deployment: Manifest) -> int:
+    return int(deployment["spec"].get("replicas", 1))
+
+
+def _ready(deployment: Manifest) -> int:
+    return int((deployment.get("status") or {}).get("readyReplicas") or 0)
 
 
 def target_of(owner: Owner, spec: ModelDeploymentSpec, default: GatewayRef | None) -> Target | None:
@@ -148,12 +164,11 @@ def _owned(owner: Owner, items: Sequence[Manifest]) -> dict[str, Manifest]:
 
 
 def _workload(key: str, deployment: Manifest, pods: Sequence[Manifest]) -> Workload:
-    status = deployment.get("status") or {}
     own = [p for p in pods if p["metadata"].get("labels", {}).get(names.LABEL_REVISION) == key]
     return Workload(
         short=key,
-        desired=int(deployment["spec"].get("replicas", 1)),
-        ready=int(status.get("readyReplicas") or 0),
+        desired=_desired(deployment),
+        ready=_ready(deployment),
         problem=problem_of(deployment, own),
         drifted=resized(deployment) or retemplated(deployment),
     )
