@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -43,13 +43,16 @@ def main() -> int:
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     load_before = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="serinus-bench-") as folder:
+        server, results = "", list[Result]()
         log = arguments.log or Path(folder, "operator.log")
         try:
             server, results = asyncio.run(_run(Path(folder), log, options))
-        except (_UnfitError, cluster.NotInTimeError) as error:
-            _say(f"{error}")
+        except* (_UnfitError, cluster.NotInTimeError) as failed:
+            for error in _leaves(failed):
+                _say(f"{error}")
             sys.stderr.write(log.read_text()[-3000:] if log.exists() else "")
-            return 1
+    if not results:
+        return 1
     text = "\n\n".join(
         (report.surroundings(date, server, options, load_before), report.table(results))
     )
@@ -60,6 +63,14 @@ def main() -> int:
         document = {"surroundings": text, "results": [asdict(result) for result in results]}
         arguments.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def _leaves(group: BaseException) -> Iterator[BaseException]:
+    if isinstance(group, BaseExceptionGroup):
+        for part in group.exceptions:
+            yield from _leaves(part)
+    else:
+        yield group
 
 
 async def _run(folder: Path, log: Path, options: Options) -> tuple[str, list[Result]]:

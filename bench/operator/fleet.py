@@ -40,7 +40,7 @@ class Fleet:
     admin: Path  # kubeconfig
     objects: Informer
     prometheus_url: str
-    models: dict[str, str]
+    folder: Path  # for the models
     keys: list[Key] = field(default_factory=list)
     # A new one every time: without a controller manager, deleted namespaces never end.
     prefix: str = field(default_factory=lambda: f"bench-{uuid.uuid4().hex[:6]}-")
@@ -51,11 +51,21 @@ class Fleet:
         for namespace in sorted({key[0] for key in new}):
             await cluster.make_namespace(self.client, namespace)
 
+        uri = self.model("first")
+
         async def create(key: Key) -> None:
-            await self.client.create(MODEL_DEPLOYMENTS, _object(key, self.models["first"]))
+            await self.client.create(MODEL_DEPLOYMENTS, _object(key, uri))
 
         await self._each(new, create)
         self.keys += new
+
+    def model(self, name: str) -> str:
+        """URI of the model of that name, which differs from all others."""
+        place = self.folder / name
+        if not place.exists():
+            place.mkdir()
+            (place / "MLmodel").write_text(f"flavors: {{}}\n# {name}\n")
+        return f"file://{place}"
 
     async def change(self, keys: Sequence[Key], spec: Object) -> None:
         """Merges ``spec`` into that of each."""
@@ -151,22 +161,13 @@ async def a_fleet(client: KubeClient, admin: Path, folder: Path) -> AsyncIterato
         tasks = [group.create_task(one.run()) for one in (routes, objects, deployments, *parts)]
         for informer in (routes, objects, deployments):
             await informer.synced.wait()
-        fleet = Fleet(client, admin, objects, prometheus.url, _make_models(folder))
+        fleet = Fleet(client, admin, objects, prometheus.url, folder)
         try:
             yield fleet
         finally:
             for task in tasks:
                 task.cancel()
             await fleet.clean((MODEL_DEPLOYMENTS, HTTP_ROUTES, DEPLOYMENTS, SERVICES, slices))
-
-
-def _make_models(folder: Path) -> dict[str, str]:
-    out = {}
-    for name in ("first", "next"):
-        (folder / name).mkdir()
-        (folder / name / "MLmodel").write_text(f"flavors: {{}}\n# {name}\n")
-        out[name] = f"file://{folder / name}"
-    return out
 
 
 def _object(key: Key, uri: str) -> Object:

@@ -17,6 +17,7 @@ from serinus.sandbox.objects import Object
 
 _LAG = "serinus_operator_loop_lag_seconds_bucket"
 _RECONCILES = "serinus_operator_reconcile_seconds_count"
+_RESYNCS = "serinus_operator_resyncs_total"
 _REQUESTS = "serinus_operator_api_requests_total"
 _WRITES = "serinus_operator_writes_total"
 
@@ -87,6 +88,7 @@ async def measure(
             f"{size}: all observed {took[-1]:.1f} s after the start, the first after {took[0]:.1f} s"
         )
         await _at_rest(operator, fleet)
+        await eventually("a later resync has begun", lambda: _resynced(operator), 120)
         begin = await _Moment.of(operator, fleet)
         await asyncio.sleep(options.seconds)
         rest = (await _Moment.of(operator, fleet)).since(begin)
@@ -122,7 +124,7 @@ async def _advance(
     """Canaries of resources spread over all, until all are promoted."""
     stride = len(fleet.keys) // options.canaries
     keys = fleet.keys[stride // 2 :: stride][: options.canaries]
-    uri = _other(fleet, keys[0])
+    uri = fleet.model(f"for-{len(fleet.keys)}")
 
     def canary(obj: Object) -> bool:
         return ((obj.get("status") or {}).get("canary") or {}).get("modelURI") == uri
@@ -136,11 +138,6 @@ async def _advance(
     return acted.result(), promoted.result(), load
 
 
-def _other(fleet: Fleet, key: tuple[str, str]) -> str:
-    now = (fleet.objects.get(*key) or {})["spec"]["model"]["uri"]
-    return next(uri for uri in fleet.models.values() if uri != now)
-
-
 async def _at_rest(operator: OperatorProcess, fleet: Fleet) -> None:
     """No more writes for a while."""
     last = -1.0
@@ -151,6 +148,12 @@ async def _at_rest(operator: OperatorProcess, fleet: Fleet) -> None:
         return last == before
 
     await eventually("the operator rests", quiet, 300, poll=5.0)
+
+
+async def _resynced(operator: OperatorProcess) -> bool:
+    """Only from the second listing on, objects have their turns spread over the interval."""
+    found = {(name, labels.get("result")): n for name, labels, n in await operator.samples()}
+    return found.get((_RESYNCS, "ok"), 0) >= 2
 
 
 @dataclass(frozen=True, slots=True)
