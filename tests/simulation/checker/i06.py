@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .base import Invariant
-from .raises import MARGIN
 from .views import replicas, revision_label
 from .world import Subject, Write
 
@@ -50,7 +49,7 @@ class StableKeepsScale(Invariant):
 
     def _drained(self, write: Write, subject: Subject, revision: str) -> None:
         since = self._had[subject.uid, revision]
-        delay = min(s.scale_down_delay for _, s in subject.specs) - self.world.slack - MARGIN
+        delay = self.world.at_least(min(s.scale_down_delay for _, s in subject.specs))
         if revision == subject.canary:
             return  # its size follows its weight
         if since is None:

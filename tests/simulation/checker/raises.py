@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 from .evidence import Answer
 from .views import short, weights
-from .world import Subject, Write
-
-MARGIN = 0.002  # seconds; the status has milliseconds
+from .world import MARGIN, Subject, Write
 
 
 @dataclass(frozen=True, slots=True)

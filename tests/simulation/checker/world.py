@@ -21,6 +21,7 @@ ROUTES = "httproutes"
 READS = {"get", "list"}
 UNOWNED = {"events", "leases"}
 PREFIX = "serinus.dev/"
+MARGIN = 0.002  # seconds; the status has milliseconds
 
 Event = Mapping[str, Any]
 Status = Mapping[str, Any]
@@ -153,25 +154,31 @@ class World:
         self._epochs: dict[str, int] = {}
         self.calm: float | None = None
         self._watch_fault = self._stale_read = -1e9
-        self.slack = 0.0  # how far two clocks of the run were apart
+        self._slack = 0.0  # how far two clocks of the run were apart
+        self._fastest = 1.0  # seconds of the fastest clock per true second
 
     def process(self, event: Event) -> None:
         if event["kind"] == "start":
-            self.skew(float(event.get("clock_offset") or 0.0))
+            self.skew(float(event.get("clock_offset") or 0.0), float(event.get("rate") or 1.0))
         elif event["kind"] == "lease":
             self._epochs[event["actor"]] = int(event["epoch"])
         self.available.process(event)
 
-    def skew(self, offset: float) -> None:
-        """A process' wall clock is off by this many seconds, from its start or by a jump."""
+    def skew(self, offset: float, rate: float) -> None:
+        """A process' wall clock is off by this many seconds, and runs so fast, from now on."""
         self._clocks = (min(self._clocks[0], offset), max(self._clocks[1], offset))
-        self.slack = self._clocks[1] - self._clocks[0]
+        self._slack = self._clocks[1] - self._clocks[0]
+        self._fastest = max(self._fastest, rate)
+
+    def at_least(self, seconds: float) -> float:
+        """The true time that passes while the worst clocks of this run say that ``seconds`` have."""
+        return seconds / self._fastest - self._slack - MARGIN
 
     def fault(self, event: Event) -> None:
         """An injected fault: some of them change what can be promised."""
         what = str(event.get("what", ""))
         if "offset" in event:
-            self.skew(float(event["offset"]))
+            self.skew(float(event["offset"]), float(event.get("rate") or 1.0))
         if what.startswith("watch"):
             self._watch_fault = event["t"]
         elif what.startswith("stale"):

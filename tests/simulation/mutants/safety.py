@@ -52,14 +52,25 @@ SAFETY = (
         what="An off-by-one in the index of the next step.",
         edits=(
             Edit(
-                "core/steps.py",
-                "after = rollout.step if is_final(facts.spec, rollout.step) else rollout.step + 1\n"
-                "    return",
-                "after = rollout.step if is_final(facts.spec, rollout.step) else rollout.step + 2\n"
-                "    return",
+                "core/traffic.py",
+                "return next((i for i, step in enumerate(steps) if step.weight > weight), len(steps))",
+                "return next((i + (weight > 0) for i, step in enumerate(steps) if step.weight > weight), len(steps))",
             ),
         ),
         looks=(Look("happy-path"),),
+    ),
+    Mutant(
+        name="steps-are-counted",
+        invariant="I3",
+        what="The next step is the one with the next number, whatever the steps are by now.",
+        edits=(
+            Edit(
+                "core/decide.py",
+                "    step = step_after(spec, canary.requested_weight)\n    return status if",
+                "    step = rollout.step\n    return status if",
+            ),
+        ),
+        looks=(Look("other-steps"),),
     ),
     Mutant(
         name="approval-is-a-formality",
@@ -94,7 +105,7 @@ SAFETY = (
         edits=(
             Edit(
                 "core/commands.py",
-                'return latch(facts, done, ABORTED, "people asked for it", (), guard=True)',
+                "return latch(facts, done, ABORTED, BY_PEOPLE, (), guard=True)",
                 "return Change(done)",
             ),
         ),

@@ -62,6 +62,17 @@ async def a_short_breach(w: World) -> None:
     await serving(w, "2", 240.0)
 
 
+async def other_steps(w: World) -> None:
+    """The steps are others by the time when the pods for the next one are ready."""
+    await first_deploy(w)
+    w.apply("churn", spec("2"))
+    await w.until(
+        lambda: w.stage() == "Scaling" and w.weights().get("2") == 20, 60.0, "pods for a next step"
+    )
+    w.apply("churn", spec("2", steps=((30, "2s"), (60, "2s"))))
+    await serving(w, "2")
+
+
 async def a_trickle(w: World) -> None:
     """Few requests come: evidence takes much longer than the hold."""
     await first_deploy(w)
@@ -143,6 +154,7 @@ STORIES = {
             pace=Pace(resync=30.0, scrape=10.0, rps=500),
         ),
         Scenario("a-long-hold", a_long_hold, (at_rest("2"),)),
+        Scenario("other-steps", other_steps, (at_rest("2"),)),
         Scenario("a-trickle", a_trickle, (at_rest("2"),)),
         Scenario(
             "another-spec-while-stable-is-down", another_spec_while_stable_is_down, (at_rest("3"),)

@@ -75,6 +75,13 @@ def test_i3_a_step_is_left_out() -> None:
     assert "from 0 to 50; the steps are [10, 50], 100" in rolling().weigh(50).told("I3")
 
 
+@pytest.mark.parametrize(("weight", "broken"), [(60, True), (20, False)])
+def test_i3_the_steps_of_today_are_the_steps(weight: int, broken: bool) -> None:
+    steps = [{"weight": 20, "hold": "30s"}, {"weight": 60, "hold": "30s"}]
+    log = held().user(asked(steps=steps)).wait(1).weigh(weight)
+    assert ("I3" in log.broken()) is broken
+
+
 def test_i3_the_hold_is_cut_short() -> None:
     log = rolling().weigh(10).wait(29).look().metrics(300).weigh(50)
     assert log.told("I3") == "operator-1 raised bbbbbbbb from 10 to 50 after 29.0 s of 30 s"
@@ -153,6 +160,16 @@ def test_i3_a_clock_that_jumps_shortens_the_hold_by_no_more_than_it_jumped() -> 
     log = rolling().weigh(10)
     log.event("fault", what="clock jump", actor="operator-1", offset=6.0)
     assert log.wait(25).look().metrics(300).weigh(50).check() == []
+
+
+def test_i3_a_clock_that_runs_fast_shortens_the_hold_by_no_more_than_it_is_faster() -> None:
+    def run(rate: float) -> set[str]:
+        log = rolling().weigh(10)
+        log.event("fault", what="clock jump", actor="operator-1", offset=0.0, rate=rate)
+        return log.wait(25).look().metrics(300).weigh(50).broken()
+
+    assert run(1.25) == set()
+    assert run(1.1) == {"I3"}
 
 
 def test_i3_a_clock_that_is_ahead_shortens_the_hold_by_no_more_than_it_is_ahead() -> None:
