@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from .base import Invariant
 from .evidence import breaks
 from .spec import Spec
-from .world import Event, Subject, Write
+from .subject import Subject
+from .world import Event, Write
 
 FIXED = 30.0  # scrape 10, query 5, write 10 and 5 to spare; with three slots of 10 s: 60
 CRASH = 30.0

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from .subject import Subject
 from .violation import Violation
-from .world import Event, Subject, World, Write
+from .world import Event, World, Write
 
 
 class Invariant:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .base import Invariant
 from .raises import rising
+from .subject import Subject
 from .views import ready_endpoints
-from .world import Subject, Write
+from .world import Write
 
 
 class ReadyBeforeWeight(Invariant):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from .base import Invariant
 from .evidence import Answer, certain_breach
 from .raises import Raise, evidence, patient, raise_of, rising
-from .world import Subject, Write
+from .subject import Subject
+from .world import Write
 
 
 class OnlyByHealthySteps(Invariant):
@@ -27,7 +28,7 @@ class OnlyByHealthySteps(Invariant):
             return
         if not rise.forced:
             self._step(write, subject, rise)
-        if rise.before and not rise.forced and not patient(write, subject, rise):
+        if rise.before and not rise.forced and not patient(self.world, write, subject, rise):
             self._hold(write, subject, rise)
 
     def _step(self, write: Write, subject: Subject, rise: Raise) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .base import Invariant
 from .raises import raise_of, rising
-from .world import Subject, Write
+from .subject import Subject
+from .world import Write
 
 
 class LatchedStaysDown(Invariant):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .base import Invariant
+from .subject import Subject
 from .views import replicas, revision_label
-from .world import Subject, Write
+from .world import Write
 
 
 class StableKeepsScale(Invariant):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .base import Invariant
+from .subject import Subject
 from .views import weights
-from .world import Subject, Write
+from .world import Write
 
 
 class OneCanary(Invariant):

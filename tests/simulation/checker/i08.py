@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from .base import Invariant
+from .subject import Subject
 from .views import meta, revision_label, short, template
-from .world import Subject, Write
+from .world import Write
 
 PINNED = ("modelURI", "resolvedVersion", "digest", "image", "resources", "env")
 SERVED = {

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from .base import Invariant
+from .subject import Subject
 from .views import short
-from .world import Subject, Write
+from .world import Write
 
 
 class FailedStaysFailed(Invariant):

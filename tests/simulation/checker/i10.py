@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from .base import Invariant
 from .raises import evidence, patient, raise_of
+from .subject import Subject
 from .views import ready_endpoints, ready_replicas, replicas, revision_label
-from .world import Subject, Write
+from .world import Write
 
 
 class NoEvidenceNoVerdict(Invariant):
@@ -29,7 +30,12 @@ class NoEvidenceNoVerdict(Invariant):
 
     def _advance(self, write: Write, subject: Subject) -> None:
         rise = raise_of(write, subject)
-        if rise is None or not rise.before or rise.forced or patient(write, subject, rise):
+        if (
+            rise is None
+            or not rise.before
+            or rise.forced
+            or patient(self.world, write, subject, rise)
+        ):
             return
         answers = evidence(subject, rise)
         what = f"{write.actor} raised {rise.revision} from {rise.before} to {rise.after}"
@@ -64,7 +70,8 @@ class NoEvidenceNoVerdict(Invariant):
             return
         asked = subject.asked.get(canary, (0, write.t))[1]
         since = min(subject.held.values(), default=asked)
-        if spec.insufficient == "Rollback" and write.t - since >= spec.insufficient_after * 0.9:
+        waited = write.t - since >= self.world.at_least(spec.insufficient_after)
+        if spec.insufficient == "Rollback" and waited:
             return
         self.fail(write.t, subject, message)
 

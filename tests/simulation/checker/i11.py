@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from .base import Invariant
+from .subject import Subject
 from .views import revision_label, short, template
-from .world import Subject, Write
+from .world import Write
 
 
 class UpgradeChangesNothing(Invariant):

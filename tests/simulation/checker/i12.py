@@ -7,8 +7,9 @@ from typing import Any
 
 from .base import Invariant
 from .raises import Raise, raise_of
+from .subject import Subject
 from .views import short
-from .world import MODEL_DEPLOYMENTS, UNOWNED, Subject, Write
+from .world import MODEL_DEPLOYMENTS, UNOWNED, Write
 
 
 class Precedence(Invariant):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 from .base import Invariant
-from .world import UNOWNED, Subject, Write
+from .subject import Subject
+from .world import UNOWNED, Write
 
 STATUS_BYTES = 32 * 1024
 OBJECTS = 12

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from . import views
 from .base import Invariant
-from .world import MODEL_DEPLOYMENTS, ROUTES, Event, Subject, Write
+from .subject import Subject
+from .world import MODEL_DEPLOYMENTS, ROUTES, Event, Write
 
 LIMIT = 30.0
 SLACK = 5.0

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .base import Invariant
-from .world import ROUTES, Subject, Write
+from .subject import Subject
+from .world import ROUTES, Write
 
 QUIET = 60.0  # two resyncs
 STUCK = {"Shifting", "RollingBack"}

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .evidence import Answer
+from .subject import Subject
 from .views import short, weights
-from .world import MARGIN, Subject, Write
+from .world import World, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ def raise_of(write: Write, subject: Subject) -> Raise | None:
     )
 
 
-def patient(write: Write, subject: Subject, rise: Raise) -> bool:
+def patient(world: World, write: Write, subject: Subject, rise: Raise) -> bool:
     """Whether the spec lets a rollout go on that has waited long enough for evidence."""
-    spec = subject.spec
     since = rise.held if rise.held is not None else rise.since
-    return spec.insufficient == "Promote" and write.t - since >= spec.insufficient_after - MARGIN
+    enough = world.at_least(subject.spec.insufficient_after)
+    return subject.spec.insufficient == "Promote" and write.t - since >= enough
 
 
 def evidence(subject: Subject, rise: Raise) -> list[Answer]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .liveness import LIVENESS
 from .mutant import Mutant
-from .safety import SAFETY
+from .revisions import REVISIONS
 from .shell import SHELL
+from .weights import WEIGHTS
 
-MUTANTS: tuple[Mutant, ...] = (*SAFETY, *SHELL, *LIVENESS)
+MUTANTS: tuple[Mutant, ...] = (*WEIGHTS, *REVISIONS, *SHELL, *LIVENESS)
