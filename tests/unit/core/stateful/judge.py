@@ -12,7 +12,7 @@ from serinus.api.status import ModelDeploymentStatus, PinnedModel
 from serinus.core.plan import EnsureRoute, EnsureWorkload, Plan, RemoveRevision, Reweigh
 from serinus.core.revision import revision_of, short
 
-from .cluster import GARBAGE, Cluster, Snapshot, Write
+from .cluster import GARBAGE, SCRAPED, Cluster, Snapshot, Write
 from .reference import Reference
 from .sight import Sight, State
 
@@ -95,10 +95,11 @@ class Judge:
             assert verdict == "Insufficient", "a verdict on garbage"
         start = before.rollout.slot_started_at or before.rollout.started_at
         key = short(before.canary.revision)
-        requests, bad = world.answered(key, start - timedelta(seconds=5), told.at)
+        requests, _ = world.answered(key, start - SCRAPED, told.at)
         if verdict == "Healthy":
             enough = ModelDeploymentSpec.model_validate(world.spec).analysis.min_requests
             assert requests >= enough - 1, "Healthy on too few requests"
+            _, bad = world.answered(key, start + SCRAPED, told.at)  # none of before the slot
             if requests:
                 assert bad / requests < 0.15, (
                     f"Healthy, and it was not: {bad} of {requests}: {told}"

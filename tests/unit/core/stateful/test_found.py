@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from world import World, ended, weights_of
 
 from serinus.core.observed import Commands
@@ -80,3 +81,13 @@ def test_a_canary_that_is_paused_at_full_weight_does_not_fail_for_it() -> None:
     world.spec["rollout"] = {**world.spec["rollout"], "paused": False}
     world.run(ended)
     assert world.status.stable.resolved_version == "2"
+
+
+@pytest.mark.xfail(strict=True, reason="a step that is past the end of the list has no hold")
+def test_a_hold_is_not_cut_short_when_a_step_before_it_is_removed() -> None:
+    world = at_ten_percent()
+    world.run(lambda w: (w.status.rollout.stage, w.status.rollout.step) == ("Holding", 1))
+    since = world.now
+    world.spec["rollout"] = {**world.spec["rollout"], "steps": [{"weight": 50, "hold": "60s"}]}
+    world.run(lambda w: w.status.canary is None or w.status.canary.requested_weight == 100)
+    assert (world.now - since).total_seconds() >= 60
