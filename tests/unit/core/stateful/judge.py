@@ -196,5 +196,5 @@ def state(status: ModelDeploymentStatus) -> State:
         breach=rollout.breach.reason if rollout and rollout.breach else "",
         outcome=str(newest.outcome) if newest else "",
         acknowledged=f"{status.acknowledged.abort} {status.acknowledged.promote}",
-        ended=str(newest.finished_at) + newest.revision if newest else "",
+        ended=newest.model_dump_json() if newest else "",
     )

@@ -91,3 +91,15 @@ def test_a_hold_is_not_cut_short_when_a_step_before_it_is_removed() -> None:
     world.spec["rollout"] = {**world.spec["rollout"], "steps": [{"weight": 50, "hold": "60s"}]}
     world.run(lambda w: w.status.canary is None or w.status.canary.requested_weight == 100)
     assert (world.now - since).total_seconds() >= 60
+
+
+@pytest.mark.xfail(strict=True, reason="approval is asked for after a healthy hold only")
+def test_nobody_is_promoted_without_approval_because_requests_do_not_come() -> None:
+    world = World()
+    world.spec["rollout"] = {**world.spec["rollout"], "approval": "Manual"}
+    policy = {"after": "1m", "do": "Promote"}
+    world.spec["analysis"] = {**world.spec["analysis"], "onInsufficient": policy}
+    at_ten_percent(world)
+    world.rate = 0.0
+    world.run_for(600)
+    assert weights_of(world, "2") == [0, 10, 50]
