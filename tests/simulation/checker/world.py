@@ -70,37 +70,46 @@ class World:
         self.subjects: dict[str, Subject] = {}  # the newest of each key
         self.by_uid: dict[str, Subject] = {}
         self.available = Availability(elects=elects)
-        self._clocks = (0.0, 0.0)  # the least and the most that a wall clock was ahead of true time
+        self._clocks: dict[str, tuple[float, float, float]] = {}  # process: since, ahead, rate
+        self._ahead = (0.0, 0.0)
         self.passes: dict[str, tuple[str, float, list[Event]]] = {}  # id -> object, begin, reads
         self._departed: dict[str, Object] = {}  # by uid, as they were last
         self._epochs: dict[str, int] = {}
         self.calm: float | None = None
         self._watch_fault = self._stale_read = -1e9
-        self._slack = 0.0  # how far two clocks of the run were apart
         self._fastest = 1.0  # seconds of the fastest clock per true second
 
     def process(self, event: Event) -> None:
         if event["kind"] == "start":
-            self.skew(float(event.get("clock_offset") or 0.0), float(event.get("rate") or 1.0))
+            self.skew(event, float(event.get("clock_offset") or 0.0))
         elif event["kind"] == "lease":
             self._epochs[event["actor"]] = int(event["epoch"])
         self.available.process(event)
 
-    def skew(self, offset: float, rate: float) -> None:
-        """A process' wall clock is off by this many seconds, and runs so fast, from now on."""
-        self._clocks = (min(self._clocks[0], offset), max(self._clocks[1], offset))
-        self._slack = self._clocks[1] - self._clocks[0]
+    def skew(self, event: Event, offset: float) -> None:
+        """The wall clock of a process is ahead by ``offset`` seconds, and runs at a rate, from now on."""
+        self._drift()
+        rate = float(event.get("rate") or 1.0)
+        self._clocks[event["actor"]] = (event["t"], offset, rate)
         self._fastest = max(self._fastest, rate)
+        self._drift()
+
+    def _drift(self) -> None:
+        """The least and the most that any wall clock has ever been ahead."""
+        for since, offset, rate in self._clocks.values():
+            ahead = offset + (self.t - since) * (rate - 1.0)
+            self._ahead = (min(self._ahead[0], ahead), max(self._ahead[1], ahead))
 
     def at_least(self, seconds: float) -> float:
         """The true time that passes while the worst clocks of this run say that ``seconds`` have."""
-        return seconds / self._fastest - self._slack - MARGIN
+        self._drift()
+        return seconds / self._fastest - (self._ahead[1] - self._ahead[0]) - MARGIN
 
     def fault(self, event: Event) -> None:
         """An injected fault: some of them change what can be promised."""
         what = str(event.get("what", ""))
         if "offset" in event:
-            self.skew(float(event["offset"]), float(event.get("rate") or 1.0))
+            self.skew(event, float(event["offset"]))
         if what.startswith("watch"):
             self._watch_fault = event["t"]
         elif what.startswith("stale"):
