@@ -79,8 +79,8 @@ WEIGHTS = (
         edits=(
             Edit(
                 "core/pauses.py",
-                "return is_final(facts.spec, rollout.step + 1) and _hold_is_over(facts)",
-                "return is_final(facts.spec, rollout.step + 1) and not _hold_is_over(facts)",
+                "return is_final(facts.spec, after) and (_hold_is_over(facts) or starved(facts))",
+                "return is_final(facts.spec, after) and not _hold_is_over(facts)",
             ),
         ),
         looks=(Look("approved"),),

@@ -23,7 +23,7 @@ GOLDEN = {
             "resources": {"requests": {"cpu": 1, "memory": "1Gi"}, "limits": {"nvidia.com/gpu": 1}},
             "env": [
                 {"name": "OMP_NUM_THREADS", "value": "1"},
-                {"name": "MODEL_NAME_U", "value": "a b=\"c\""},
+                {"name": "MODEL_NAME_U", "value": 'a b="c"'},
             ],
             "warmup": {"requests": 0},
             "loadTimeout": "1h30m",

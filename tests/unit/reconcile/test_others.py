@@ -252,6 +252,23 @@ async def test_a_delete_that_comes_late_spares_a_revision_that_was_admitted_agai
     assert shell.kube[ref]["spec"]["replicas"] == size
 
 
+async def test_a_deployment_of_an_earlier_try_is_made_anew_before_it_gets_traffic(
+    shell: Shell,
+) -> None:
+    shell.model("2")
+    await shell.run(2)
+    ref = shell.child(kinds.DEPLOYMENT, "canary")
+    old = shell.kube[ref]["metadata"]
+    old["annotations"][names.ANNOTATION_ADMITTED] = "2026-01-01T00:00:00Z"  # as a stale view hid it
+    await shell.run()
+    made = shell.kube[ref]["metadata"]
+    assert made["uid"] != old["uid"]
+    assert shell.weights() == [95, 5]
+    made["annotations"][names.ANNOTATION_ADMITTED] = "2026-01-01T00:00:00Z"  # now it has traffic
+    await shell.run()
+    assert shell.kube[ref]["metadata"]["uid"] == made["uid"]
+
+
 async def test_effects_of_an_unchanged_status_wait_for_a_commit_too(shell: Shell) -> None:
     """Whoever looked at an old state repairs nothing by it."""
     ref = shell.child(kinds.SERVICE, "stable")

@@ -32,7 +32,7 @@ from serinus.core.plan import EnsureRoute, Event, Plan
 from serinus.core.report import report
 from serinus.core.revision import describe, short
 from serinus.core.size import fit
-from serinus.core.traffic import is_final, step_after
+from serinus.core.traffic import hold_at, is_final, step_after
 
 Check = Callable[[Facts], Change | None]
 
@@ -242,8 +242,9 @@ def _next_look(facts: Facts) -> timedelta | None:
         check = analysis.next_check(spec, rollout, now)
         if check is not None:
             moments.append(check)
-        if rollout.hold_started_at is not None and rollout.step < len(spec.rollout.steps):
-            moments.append(rollout.hold_started_at + spec.rollout.steps[rollout.step].hold)
+        if rollout.hold_started_at is not None and status.canary is not None:
+            hold = hold_at(spec, status.canary.requested_weight)
+            moments.append(rollout.hold_started_at + hold)
         moments.append(rollout.waiting_since + spec.rollout.progress_deadline)
         since = pauses.starved_since(rollout)
         if since is not None:

@@ -22,7 +22,7 @@ from serinus.api.types import format_duration
 from serinus.core.analysis import MEASURED, judged_until
 from serinus.core.facts import Change, Facts, normal, update, update_rollout, weigh
 from serinus.core.revision import describe, named, short
-from serinus.core.traffic import is_final
+from serinus.core.traffic import hold_at, is_final, step_after
 
 BY_PEOPLE = "PausedByUser"
 APPROVAL = "ApprovalRequired"
@@ -78,13 +78,14 @@ def step_done(facts: Facts) -> bool:
 
 def _hold_is_over(facts: Facts) -> bool:
     """The hold has passed, every boundary of it is judged, and a slot of it was Healthy."""
-    status, rollout = facts.status, facts.status.rollout
-    if rollout is None or rollout.stage is not Stage.HOLDING or rollout.hold_started_at is None:
+    status, rollout, canary = facts.status, facts.status.rollout, facts.status.canary
+    if rollout is None or canary is None or rollout.stage is not Stage.HOLDING:
         return False
-    if not is_final(facts.spec, rollout.step):  # else steps were removed from the spec meanwhile
-        end = rollout.hold_started_at + facts.spec.rollout.steps[rollout.step].hold
-        if facts.now < end or not judged_until(facts.spec, status, end):
-            return False
+    if rollout.hold_started_at is None:
+        return False
+    end = rollout.hold_started_at + hold_at(facts.spec, canary.requested_weight)
+    if facts.now < end or not judged_until(facts.spec, status, end):
+        return False
     return rollout.healthy_slots >= 1
 
 
@@ -101,11 +102,13 @@ def cleared(rollout: RolloutStatus) -> bool:
 
 
 def needs_approval(facts: Facts) -> bool:
-    """The last step is over, and people have the last word; an open slot changes nothing in that."""
-    rollout = facts.status.rollout
-    if rollout is None or facts.spec.rollout.approval is not Approval.MANUAL:
+    """The last step is over, with evidence or at the end of the patience for it, and people have the
+    last word. An open slot changes nothing in that."""
+    canary = facts.status.canary
+    if canary is None or facts.spec.rollout.approval is not Approval.MANUAL:
         return False
-    return is_final(facts.spec, rollout.step + 1) and _hold_is_over(facts)
+    after = step_after(facts.spec, canary.requested_weight)
+    return is_final(facts.spec, after) and (_hold_is_over(facts) or starved(facts))
 
 
 def starved_since(rollout: RolloutStatus) -> datetime | None:

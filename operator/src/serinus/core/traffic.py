@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from math import ceil
 
 from serinus.api.spec import ModelDeploymentSpec
@@ -31,6 +32,12 @@ def step_after(spec: ModelDeploymentSpec, weight: int) -> int:
     """
     steps = spec.rollout.steps
     return next((i for i, step in enumerate(steps) if step.weight > weight), len(steps))
+
+
+def hold_at(spec: ModelDeploymentSpec, weight: int) -> timedelta:
+    """How long a canary keeps this weight; nothing where no step has it (any more)."""
+    holds = (step.hold for step in spec.rollout.steps if step.weight == weight)
+    return next(holds, timedelta(0))
 
 
 def step_at(spec: ModelDeploymentSpec, weight: int) -> int:

@@ -140,8 +140,17 @@ def _workload(intent: EnsureWorkload, snapshot: Snapshot, deps: Deps) -> Write |
     if live is None:
         manifest = make_workload(snapshot.owner, arm, replicas, deps.tracking_uri, admitted)
         return Make(_ref(kinds.DEPLOYMENT, manifest), manifest, snapshot.owner)
+    if _of_an_earlier_try(intent, live):
+        return Delete([(_ref(kinds.DEPLOYMENT, live), live)])
     patch = workload_patch(live, replicas, admitted)
     return Change(_ref(kinds.DEPLOYMENT, live), patch, live) if patch else None
+
+
+def _of_an_earlier_try(intent: EnsureWorkload, live: Manifest) -> bool:
+    """A Deployment that a stale view did not show when its revision was admitted again: it was made
+    with the defaults of then. One with traffic, or without a mark, is kept whatever it is."""
+    told = annotation(live, names.ANNOTATION_ADMITTED)
+    return intent.arm.requested_weight == 0 and bool(told) and told != intent.admitted != ""
 
 
 def workload_patch(live: Manifest, replicas: int, admitted: str) -> dict[str, Any]:

@@ -115,7 +115,7 @@ class Judge:
             "now": 0.0, "valid": True, "wish": "", "held": False, "abort": "", "promote": "",
             "ready": {}, "route": None, "confirmed": False, "drifted": False, "verdict": "", "verdict_at": 0.0,
             "steps": tuple(step.weight for step in rollout.steps),
-            "hold": min((step.hold.total_seconds() for step in rollout.steps), default=0.0),
+            "holds": {step.weight: step.hold.total_seconds() for step in rollout.steps},
             "replicas": spec.server.replicas,
             "threshold": analysis.failure_threshold,
             "token": rollout.retry_token,

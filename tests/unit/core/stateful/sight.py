@@ -17,7 +17,7 @@ class Sight:
     valid: bool  # the spec can be read
     wish: str  # the revision that the spec asks for; empty: not known
     steps: tuple[int, ...]
-    hold: float
+    holds: dict[int, float]  # by the step's weight
     replicas: int
     threshold: int
     token: str
