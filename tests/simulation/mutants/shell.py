@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from .mutant import Edit, Look, Mutant
 
-MANY = tuple(range(1, 41))
-
 SHELL = (
     Mutant(
         name="the-status-is-just-written",
@@ -57,17 +55,17 @@ SHELL = (
         looks=(Look("happy-path"),),
     ),
     Mutant(
-        name="pods-are-ready-endpoints-follow",
+        name="what-is-committed-is-written",
         invariant="I2",
-        what="A Deployment with ready pods has endpoints.",
+        what="The pods were looked at when the weight was decided.",
         edits=(
             Edit(
-                "core/observed.py",
-                "return min(workload.ready if workload else 0, self.endpoints.get(short, 0))",
-                "return workload.ready if workload else 0",
+                "core/intents.py",
+                "if any(facts.seen.ready(key) < 1 for key in rising):",
+                "if any(facts.seen.ready(key) < 0 for key in rising):",
             ),
         ),
-        looks=(Look("happy-path", "foreign", MANY), Look("deleted-children")),
+        looks=(Look("first-pods-die", "crash-at-serving"),),
     ),
     Mutant(
         name="children-of-the-same-name",

@@ -104,6 +104,18 @@ async def deleted_after_a_change(w: World) -> None:
     await w.sleep(65.0)
 
 
+async def first_pods_die(w: World) -> None:
+    """The first pods end just when they were to get their traffic."""
+    w.apply("churn", spec("1"))
+    await w.until(
+        lambda: (w.status().get("stable") or {}).get("requestedWeight") == 100, 60.0, "the commit"
+    )
+    w.set_truth("1", start="crash")
+    await w.sleep(8.0)
+    w.set_truth("1", start="ok")
+    await serving(w, "1")
+
+
 async def service_deleted(w: World) -> None:
     """One Service goes, and nothing else."""
     await first_deploy(w)
@@ -161,6 +173,7 @@ STORIES = {
         ),
         Scenario("deleted-after-a-change", deleted_after_a_change, (GONE,)),
         Scenario("a-short-breach", a_short_breach, (at_rest("2"),)),
+        Scenario("first-pods-die", first_pods_die, (at_rest("1"),)),
         Scenario("service-deleted", service_deleted, (at_rest("1"),)),
         Scenario("made-again", made_again, (at_rest("1"),)),
         Scenario("parade", parade, (at_rest("1"),)),
@@ -185,11 +198,29 @@ class LateRaise(Faults):
         return one("late")
 
 
+class CrashAtServing(Faults):
+    """The operator crashes when it has committed that the first revision gets its traffic."""
+
+    calm_at = 5.0
+    _done = False
+
+    def on_call(self, call: Call) -> CallFault | None:
+        if self._done or not call.sub or call.verb != "patch":
+            return None
+        if (call.body["status"].get("stable") or {}).get("requestedWeight") != 100:
+            return None
+        self._done = True
+        return one("after-commit")
+
+
+OURS = {"late-raise": LateRaise, "crash-at-serving": CrashAtServing}
+
+
 def tell(scenario: str, seed: int, faults: str) -> Result:
     """Runs one of ours, or one of the simulation's, with the faults of a recipe or our own."""
     story = STORIES.get(scenario)
-    if faults == "late-raise":
-        return run(story or SCENARIOS[scenario], seed, LateRaise())
+    if faults in OURS:
+        return run(story or SCENARIOS[scenario], seed, OURS[faults]())
     if story is None:
         return Case(scenario, seed, faults).run()
     return run(story, seed, make(faults, seed))
