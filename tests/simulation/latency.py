@@ -16,7 +16,7 @@ from random import Random
 from .faults import Faults
 from .host import Setup
 from .run import Scenario, Trouble, run
-from .scenarios.basics import rolled_back, serving
+from .scenarios.basics import serving
 from .world import Pace, World
 
 DEFAULTS = Pace(resync=30.0, scrape=10.0, scrape_lag=0.2, rps=400, gateway=0.5, restart=2.0)
@@ -52,7 +52,7 @@ class _Story:
         w.apply("churn", {"model": {"uri": "models:/churn/1"}})
         await serving(w, "1")
         w.apply("churn", {"model": {"uri": "models:/churn/2"}})
-        weight, hold = rng.choice(((5, 120.0), (5, 120.0), (5, 120.0), (25, 300.0), (50, 300.0)))
+        weight, hold = rng.choice((*(8 * [(5, 120.0)]), (25, 300.0), (50, 300.0)))
         await w.until(lambda: w.weights().get("2", 0) >= weight, 1000.0, f"weight {weight}")
         await w.sleep(rng.uniform(0.0, 0.9 * hold if weight == 5 else 60.0))
         w.set_truth("2", errors=rng.uniform(0.1, 1.0))
@@ -87,7 +87,7 @@ def measure(seed: int, *, crash: bool = False) -> Measured:
     scenario = Scenario(
         "latency",
         story.tell,
-        (rolled_back("1", "2"),),
+        ({"stable": "1", "failed": "2"},),
         pace=DEFAULTS,
         rest=0,
         limit=120.0,

@@ -75,7 +75,7 @@ async def failed_stays_failed(w: World) -> None:
     await over(w, "2")
     w.set_truth("2", errors=0.0)
     await w.sleep(12.0)
-    if w.weights() != {"1": 100}:
+    if w.weights().get("2"):
         w.violation("I9", f"a failed version was tried again: {w.weights()}")
 
 
@@ -138,7 +138,7 @@ async def approved(w: World) -> None:
     w.apply("churn", spec("2", rollout={"approval": "Manual"}))
     await weighted(w, "2", 60)
     await w.sleep(10.0)
-    if w.weights() != {"1": 40, "2": 60}:
+    if w.weights().get("2", 0) > 60:
         w.violation("I3", f"promoted without the approval: {w.weights()}")
     w.command("churn", "promote", w.revision("2"))
     await serving(w, "2")
