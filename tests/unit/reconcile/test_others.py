@@ -256,7 +256,7 @@ async def test_a_deployment_of_an_earlier_try_is_made_anew_before_it_gets_traffi
     shell: Shell,
 ) -> None:
     shell.model("2")
-    await shell.run(2)
+    await shell.run(1)
     ref = shell.child(kinds.DEPLOYMENT, "canary")
     old = shell.kube[ref]["metadata"]
     old["annotations"][names.ANNOTATION_ADMITTED] = "2026-01-01T00:00:00Z"  # as a stale view hid it

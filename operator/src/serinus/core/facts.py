@@ -16,6 +16,7 @@ from serinus.api.status import (
     Retiring,
     RolloutStatus,
 )
+from serinus.api.types import format_time
 from serinus.core.observed import Observed
 from serinus.core.plan import Event, EventType
 from serinus.core.revision import revision_of, short
@@ -90,6 +91,11 @@ def update_rollout(status: ModelDeploymentStatus, **fields: Any) -> ModelDeploym
     if status.rollout is None:
         raise ValueError("there is no rollout to change")
     return update(status, rollout=status.rollout.model_copy(update=fields))
+
+
+def admission(rollout: RolloutStatus) -> str:
+    """Names this admission of a revision: another try of the same revision has another one."""
+    return format_time(rollout.started_at)
 
 
 def weigh(arm: Arm, weight: int) -> Arm:

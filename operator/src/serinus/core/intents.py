@@ -7,9 +7,8 @@ effect heals on the next one.
 from __future__ import annotations
 
 from serinus.api.status import Arm, ModelDeploymentStatus, Stage
-from serinus.api.types import format_time
 from serinus.core.drift import waits
-from serinus.core.facts import Facts
+from serinus.core.facts import Facts, admission
 from serinus.core.fence import stamp
 from serinus.core.observed import Observed
 from serinus.core.plan import (
@@ -72,8 +71,7 @@ def _arms(facts: Facts) -> list[tuple[Arm, int, str]]:
     # What is on its way out is not made again: its pods stay as they are until it is removed.
     if canary is not None and rollout is not None and rollout.stage is not Stage.ROLLING_BACK:
         weight = max(step_weight(facts.spec, rollout.step), canary.requested_weight)
-        admitted = format_time(rollout.started_at)
-        arms.append((canary, canary_replicas(replicas, weight), admitted))
+        arms.append((canary, canary_replicas(replicas, weight), admission(rollout)))
     return arms
 
 

@@ -41,6 +41,7 @@ class Workload:
     ready: int
     problem: str = ""  # why pods are not ready, as the kubelet says it
     drifted: bool = False  # somebody else changed its size or its pods' template
+    admitted: str = ""  # which admission of its revision it was made for; empty: it does not say
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from serinus.core import pauses
 from serinus.core.facts import (
     Change,
     Facts,
+    admission,
     normal,
     remember,
     retire,
@@ -207,6 +208,9 @@ def shift(facts: Facts) -> Change | None:
     status, canary, rollout = facts.status, facts.status.canary, facts.status.rollout
     if canary is None or rollout is None or rollout.stage is not Stage.SCALING:
         return None
+    workload = facts.seen.workloads.get(short(canary.revision))
+    if workload is not None and workload.admitted not in {"", admission(rollout)}:
+        return None  # pods of an earlier try, which a stale view had hidden: they are made anew
     weight = step_weight(facts.spec, rollout.step)
     if facts.ready(canary) < canary_replicas(facts.spec.server.replicas, weight):
         return None

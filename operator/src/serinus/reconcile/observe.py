@@ -30,6 +30,7 @@ from serinus.render.drift import resized, retemplated
 from serinus.render.meta import Owner
 from serinus.render.routes import ROUTERS
 from serinus.render.routes.base import Target
+from serinus.render.stamp import annotation
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +172,7 @@ def _workload(key: str, deployment: Manifest, pods: Sequence[Manifest]) -> Workl
         ready=_ready(deployment),
         problem=problem_of(deployment, own),
         drifted=resized(deployment) or retemplated(deployment),
+        admitted=annotation(deployment, names.ANNOTATION_ADMITTED),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from world import World, ended, weights_of
 
 from serinus.core.observed import Commands
