@@ -105,9 +105,7 @@ async def _api_server(folder: Path) -> AsyncIterator[tuple[str, Path]]:
             version = (await client.raw("/version"))["gitVersion"]
         yield f"kube-apiserver {version} on the same cores", admin
         return
-    _say(
-        f"{_VARIABLE} is not set: the sandbox's API server is used, which is slower than the operator"
-    )
+    _say(f"{_VARIABLE} is not set: the sandbox's API server is used")
     admin = folder / "kubeconfig"
     command = [sys.executable, "-m", "serinus.sandbox.apiserver", "--kubeconfig", str(admin)]
     with (folder / "apiserver.log").open("wb") as log:
