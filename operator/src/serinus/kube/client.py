@@ -25,7 +25,7 @@ from serinus.ports import ApiError, Clock, Kind, Manifest, NotFound, Ref, Unreac
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-PAGE = 250  # items of one answer to a list
+PAGE = 100  # items of one answer to a list: read on the event loop, which others wait for meanwhile
 GONE = 410
 
 # Older clusters serve these under another version; the first that answers is remembered.

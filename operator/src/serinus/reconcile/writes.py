@@ -51,6 +51,9 @@ class Make:
             raise Invalid(0, "NotOurs", f"{what} is there and not ours: rename or delete it")
         if "deletionTimestamp" in found["metadata"]:
             raise Conflict(0, "Terminating", f"{what} is being deleted")
+        told = annotation(found, names.ANNOTATION_ADMITTED)
+        if told and told != annotation(self.manifest, names.ANNOTATION_ADMITTED) != "":
+            raise Conflict(0, "EarlierTry", f"{what} is of an earlier try, and has to go first")
         labels = {"labels": self.manifest["metadata"]["labels"]}
         await deps.kube.patch(self.ref, {"metadata": {**_version(found), **labels}})
 
