@@ -81,10 +81,13 @@ class Tally:
         head = f"{self.runs} runs, {self.calls} API calls, {self.injected} injected faults"
         lines = [f"{head}, {len(self.failed)} runs with violations, {self.seconds:.0f} s"]
         lines += [f"  {count:8} {what}" for what, count in sorted(self.faults.items())]
-        for case, troubles in self.failed[:20]:
-            lines.append(case.command())
-            lines += [f"    {t.invariant} at {t.t:.3f} s: {t.message}"[:1000] for t in troubles[:3]]
-        return "\n".join(lines)
+        return "\n".join([*lines, *(told(*failure) for failure in self.failed[:20])])
+
+
+def told(case: Case, troubles: list[Trouble]) -> str:
+    """A failed run: the command that shows it again, and the first promises that it broke."""
+    first = [f"    {t.invariant} at {t.t:.3f} s: {t.message}"[:1000] for t in troubles[:3]]
+    return "\n".join([case.command(), *first])
 
 
 def work(cases: Iterable[Case]) -> Tally:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from .campaign import Case, Tally, wanders, work
+from .campaign import Case, Tally, told, wanders, work
 from .faults import RECIPES
 from .faults.calls import ALL
 from .matrix import explore
@@ -104,21 +105,31 @@ def _part(part: tuple[str, int, int, int]) -> Tally:
 
 def _soak(faults: int, jobs: int, seed: int) -> int:
     total, begun = Tally(), time.perf_counter()
-    with multiprocessing.get_context("fork").Pool(jobs) as pool:
+    with multiprocessing.get_context("fork").Pool(jobs, _ignore_interrupts) as pool:
         source = wanders(seed)
         batches = iter(lambda: list(islice(source, BATCH)), [])
-        for tally in pool.imap_unordered(work, _until(batches, total, faults), chunksize=1):
-            total.merge(tally)
-            print(
-                f"{total.runs} runs, {total.injected} faults, {len(total.failed)} failed",
-                file=sys.stderr,
-            )
-            if total.injected >= faults or len(total.failed) > 50:
-                pool.terminate()
-                break
+        try:
+            for tally in pool.imap_unordered(work, _until(batches, total, faults), chunksize=1):
+                total.merge(tally)
+                for failure in tally.failed:
+                    print(told(*failure), file=sys.stderr)
+                print(
+                    f"{total.runs} runs, {total.injected} faults, {len(total.failed)} failed",
+                    file=sys.stderr,
+                )
+                if total.injected >= faults or len(total.failed) > 50:
+                    break
+        except KeyboardInterrupt:
+            print("interrupted: this far", file=sys.stderr)
+        pool.terminate()
     total.seconds = time.perf_counter() - begun
     print(total.text())
     return 1 if total.failed else 0
+
+
+def _ignore_interrupts() -> None:
+    """Ctrl-C is the parent's: it tells what was found so far."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _until(batches: Iterator[list[Case]], total: Tally, faults: int) -> Iterator[list[Case]]:

@@ -25,7 +25,7 @@ from serinus.app.workqueue import WorkQueue
 from serinus.core.observed import Defaults
 from serinus.kube.fence import FencedKube
 from serinus.ports import KubeApi
-from serinus.reconcile.deps import Deps, Key
+from serinus.reconcile.deps import Deps, Key, no_rank
 from serinus.reconcile.gate import Gate
 
 from .client import PASS, Client
@@ -161,6 +161,7 @@ class Host:
             ),
             tracking_uri="",
             epoch=lambda: self.epoch,
+            outrank=self.lease.outrank if self.lease is not None else no_rank,
             second=Scrapes(world, self),
             clock_skew=lambda: timedelta(seconds=self.clock.offset),
         )

@@ -169,9 +169,7 @@ async def compare_and_set(c: Calls) -> None:
     live = await c.call(c.kube.get(ref))
     nothing = {"metadata": {**version(live), "uid": live["metadata"]["uid"]}, "status": {}}
     await c.call(c.kube.patch(ref, nothing, "status"))
-    # For the status subresource a uid alone guards nothing in old API servers: the version does.
-    other = {"metadata": {"uid": "00000000-0000-4000-8000-000000000000"}, "spec": {}}
-    await c.call(c.kube.patch(ref, other))
+    # A uid alone is no guard that API servers agree on: the operator always sends the version too.
     await c.call(
         c.kube.patch(ref, {"metadata": version(made), "spec": {"server": {"replicas": 3}}})
     )

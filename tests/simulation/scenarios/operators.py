@@ -110,7 +110,8 @@ async def somebody_elses(w: World) -> None:
     w.apply("churn", spec("1"))
     await w.sleep(20.0)
     live = w.store.get(at)
-    if live is None or live["spec"] != foreign["spec"]:
+    # Where others write to everything the checker alone can tell whose doing it was.
+    if not w.faults.harsh and (live is None or live["spec"] != foreign["spec"]):
         w.violation("I14", "an object of somebody else was changed")
     w.write("foreign", "delete", at)
     await serving(w, "1")
@@ -124,7 +125,7 @@ async def status_lost(w: World) -> None:
         "foreign", "patch", Address(names.PLURAL, NAMESPACE, "churn"), {"status": None}, "status"
     )
     await w.sleep(15.0)
-    if w.weights() != {"1": 100}:
+    if not w.faults.harsh and w.weights() != {"1": 100}:
         w.violation("I5", f"the weights moved without a status: {w.weights()}")
     w.write("foreign", "delete", Address("httproutes", NAMESPACE, "churn"))
     await serving(w, "1")

@@ -389,3 +389,17 @@ def test_times_that_overlap_are_refused() -> None:
 def test_two_installations_have_two_leases() -> None:
     assert lease_ref("n", "a") != lease_ref("n", "b")
     assert lease_ref("n", "a").kind is kinds.LEASE
+
+
+@scenario
+async def test_an_epoch_below_one_that_was_written_is_raised_by_the_holder_alone(
+    world: World,
+) -> None:
+    (lease, _), (other, _) = world.candidate("a"), world.candidate("b")
+    epoch = await lease.acquire()
+    await lease.outrank(epoch + 7)
+    assert lease.epoch == world.server.spec["leaseTransitions"] == epoch + 8
+    await other.outrank(epoch + 20)
+    assert world.server.spec["leaseTransitions"] == epoch + 8
+    await lease.outrank(epoch)  # ours is the higher one
+    assert lease.epoch == epoch + 8

@@ -161,3 +161,28 @@ def test_a_clock_that_is_wrong_advances_nothing_but_takes_traffic_back(seconds: 
     world.behaviour["2"].errors = 0.2
     world.run(ended)
     assert world.status.failed.reason == "MetricsBreached"
+
+
+def test_a_clock_that_ran_ahead_for_a_while_blinds_nobody_when_it_is_right_again() -> None:
+    world = at_ten_percent(World())
+    world.run(lambda w: w.status.rollout.healthy_slots == 1)
+    world.now += timedelta(minutes=5)
+    world.run(lambda w: w.status.rollout.slot_checked_at == w.status.rollout.verdicts[-1].at)
+    world.look()
+    world.now -= timedelta(minutes=5)
+    world.behaviour["2"].errors = 0.3
+    for rows in world.samples.values():  # what is scraped has the time of the metric source
+        rows[:] = [row for row in rows if row[0] <= world.now]
+    since = world.now
+    world.run(ended)
+    assert world.status.failed.reason == "MetricsBreached"
+    assert world.now - since <= timedelta(seconds=40)
+
+
+def test_a_hold_under_a_wrong_clock_is_held_again() -> None:
+    world = at_ten_percent(World())
+    world.clock_skew = timedelta(minutes=-5)
+    world.run_for(25)
+    world.clock_skew, right = timedelta(0), world.now
+    world.run(lambda w: w.by_version() == {"1": 50, "2": 50})
+    assert world.now - right >= timedelta(seconds=30)

@@ -132,6 +132,22 @@ class Lease:
             if not self.fresh():
                 self._lose(f"not renewed for {self.age():.1f} s: {self._trouble or 'too late'}")
 
+    async def outrank(self, epoch: int) -> None:
+        """Raises our epoch above one that an object carries, if we are still the holder.
+
+        A Lease that was deleted and made anew may begin below the epochs of before.
+
+        Raises:
+            ApiError: the Lease could not be read or written.
+        """
+        live = await self._kube.get(self._ref)
+        if live is None or _holder(live) != self._identity or _transitions(live) > epoch:
+            return  # lost, which the next renewal finds out, or raised already
+        log.warning("the Lease is younger than what was written", epoch=self._epoch, found=epoch)
+        raised = {"leaseTransitions": min(epoch + 1, MOST_EPOCHS), "renewTime": self._time()}
+        written = await self._write(live, raised)
+        self._epoch, self._version = _transitions(written), written["metadata"]["resourceVersion"]
+
     async def release(self) -> None:
         """Lets the next operator begin at once. Only when every writer of this process has ended.
 

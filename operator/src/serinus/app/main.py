@@ -39,7 +39,7 @@ from serinus.kube.metered import MeteredKube
 from serinus.metrics.prometheus import PrometheusSource
 from serinus.metrics.scrape import ScrapeSource
 from serinus.ports import ApiError, KubeApi, MetricSource, Registry
-from serinus.reconcile.deps import Deps, Key, no_lease, no_skew
+from serinus.reconcile.deps import Deps, Key, no_lease, no_rank, no_skew
 from serinus.reconcile.gate import Gate
 from serinus.registry.mlflow import MlflowRegistry
 
@@ -97,6 +97,7 @@ def make_deps(
         ),
         tracking_uri=settings.mlflow_tracking_uri_for_pods or settings.mlflow_tracking_uri or "",
         epoch=(lambda: lease.epoch) if lease is not None else no_lease,
+        outrank=lease.outrank if lease is not None else no_rank,
         second=second,
         namespaces=settings.namespace_list,
         clock_skew=clock_skew,

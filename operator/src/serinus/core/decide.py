@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from serinus.api import names
 from serinus.api.spec import ModelDeploymentSpec
 from serinus.api.status import Arm, ModelDeploymentStatus, PinnedModel, Retiring, Stage
-from serinus.core import analysis, claims, commands, drift, gates, outage, pauses, steps
+from serinus.core import analysis, claims, clocks, commands, drift, gates, outage, pauses, steps
 from serinus.core.conditions import Conditions, ConditionType
 from serinus.core.facts import (
     Change,
@@ -89,6 +89,7 @@ def decide(seen: Observed, now: datetime) -> Plan:
         return _hold(seen, seen.status, now, problem or ("SpecInvalid", "the spec cannot be read"))
     facts = Facts(seen, seen.spec, _refresh(seen, seen.spec, seen.status, now), now)
     facts = replace(facts, status=commands.forget(facts))
+    facts = replace(facts, status=clocks.settle(facts))
     facts, events, changed = _checked(facts)
     facts = replace(facts, status=pauses.mark(facts))
     facts = replace(facts, status=renew(seen.status, facts.status, seen.epoch))

@@ -32,7 +32,8 @@ def note(
 ) -> ModelDeploymentStatus:
     """The status with this pass's drift in it, if there is some and its turn has come."""
     known = status.drift
-    if drifted(seen, fence) and (known is None or now >= known.next_at):
+    turn = known is None or not now < known.next_at <= now + DELAYS[-1]  # later: a wrong clock's
+    if drifted(seen, fence) and turn:
         recent = tuple(at for at in (known.at if known else ()) if now - at < WINDOW)
         at = (*recent, now)[-MAX_DRIFTS:]
         delay = DELAYS[min(len(at), len(DELAYS)) - 1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -27,6 +27,10 @@ def no_lease() -> int:
     return 0
 
 
+async def no_rank(_: int) -> None:
+    """Without leader election there are no epochs."""
+
+
 def no_skew() -> timedelta:
     """The skew of a clock that is compared with no other."""
     return timedelta(0)
@@ -37,6 +41,8 @@ class Deps:
     """
     Attributes:
         epoch: of the Lease as it is now: a higher one is a later leader's; 0 when no Lease is used.
+        outrank: an object says that a leader of this epoch has written to it, and ours is lower: whoever
+            really leads raises its own above that.
         second: asked while ``metrics`` does not answer; None where there is no other source.
         claims: what every ModelDeployment asks for, shared by all reconciles.
         namespaces: that the operator watches; empty: all.
@@ -50,6 +56,7 @@ class Deps:
     defaults: Defaults
     tracking_uri: str  # what the pods are told; may differ from the operator's own way there
     epoch: Callable[[], int] = no_lease
+    outrank: Callable[[int], Awaitable[None]] = no_rank
     second: MetricSource | None = None
     claims: ClaimIndex = field(default_factory=ClaimIndex)
     namespaces: tuple[str, ...] = ()

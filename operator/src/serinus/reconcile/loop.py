@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from serinus.api.status import ModelDeploymentStatus
 from serinus.core.decide import decide
 from serinus.core.plan import Plan
 from serinus.reconcile.act import act
 from serinus.reconcile.deps import Deps, Key
 from serinus.reconcile.observe import observe
+
+AGAIN = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,10 @@ async def reconcile(key: Key, deps: Deps, write_problem: str = "") -> Outcome:
     snapshot = await observe(key, deps, now, write_problem)
     if snapshot is None:
         return Outcome(None, None)
+    status, epoch = snapshot.seen.status, snapshot.seen.epoch
+    if isinstance(status, ModelDeploymentStatus) and 0 < epoch < status.epoch:
+        await deps.outrank(status.epoch)
+        return Outcome(Plan(status=None), AGAIN)
     plan = decide(snapshot.seen, now)
     await act(plan, snapshot, deps)
     return Outcome(plan, plan.requeue_after)
