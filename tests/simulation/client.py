@@ -115,10 +115,6 @@ class Client:
         found: Sequence[Manifest] = await self._call("list", at, dict(labels))
         return found
 
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
-        made: Manifest = await self._call("apply", _address(ref), manifest)
-        return made
-
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         made: Manifest = await self._call("patch", _address(ref), patch, subresource)
         return made

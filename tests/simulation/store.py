@@ -1,4 +1,4 @@
-"""What the API server holds: versions, compare-and-set, server-side apply, status apart from spec.
+"""What the API server holds: versions, compare-and-set, merge patches, status apart from spec.
 
 Objects are snapshots that nobody changes: a write makes new mappings along its path and shares the
 rest, so that reads cost nothing and history is free.
@@ -41,7 +41,6 @@ class Store:
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         self._kinds: dict[str, dict[tuple[str, str], Object]] = {}
-        self._applied: dict[Address, Object] = {}
         self._history: dict[str, dict[tuple[str, str], list[tuple[float, Object | None]]]] = {}
         self._watchers: list[Watcher] = []
         self._where: dict[str, Address] = {}  # uid -> where
@@ -104,20 +103,6 @@ class Store:
             made["metadata"]["generation"] = 1
         return self._put("ADDED", at, made)
 
-    def apply(self, at: Address, manifest: Object) -> Object:
-        """Server-side apply by our one field manager, by force."""
-        live = self.get(at)
-        if live is None:
-            self._precondition(at, manifest, None)
-            made = self.create(at, manifest)
-        else:
-            self._precondition(at, manifest, live)
-            fields = _content(manifest)
-            changed = _applied(live, fields, self._applied.get(at, {}))
-            made = self._update(at, live, changed)
-        self._applied[at] = _content(manifest)
-        return made
-
     def merge(self, at: Address, patch: Object, sub: str = "") -> Object:
         """JSON merge patch. ``sub``: only the status; without it everything but the status."""
         live = self.get(at)
@@ -175,7 +160,6 @@ class Store:
         self.version += 1
         item = {**item, "metadata": {**item["metadata"], "resourceVersion": str(self.version)}}
         del self._kinds[at.plural][at.namespace, at.name]
-        self._applied.pop(at, None)
         self._where.pop(item["metadata"]["uid"], None)
         self._remember(at, None)
         self._tell("DELETED", at, item)
@@ -254,33 +238,3 @@ def merge(live: Any, patch: Any) -> Any:
         else:
             out[key] = value
     return out
-
-
-def _applied(live: Any, wanted: Object, before: Object) -> dict[str, Any]:
-    """Server-side apply: fields that the manager no longer names go, those of others stay."""
-    out = dict(live) if isinstance(live, Mapping) else {}
-    for key, old in before.items():
-        if key in wanted or key not in out:
-            continue
-        if isinstance(old, Mapping) and isinstance(out[key], Mapping):
-            rest = _applied(out[key], {}, old)
-            out[key] = rest
-            if not rest:
-                del out[key]
-        else:
-            del out[key]
-    for key, value in wanted.items():
-        if isinstance(value, Mapping):
-            old = before.get(key)
-            out[key] = _applied(out.get(key), value, old if isinstance(old, Mapping) else {})
-        elif key == "ownerReferences":
-            out[key] = _by_uid(out.get(key) or (), value)
-        else:
-            out[key] = value
-    return out
-
-
-def _by_uid(live: Sequence[Object], wanted: Sequence[Object]) -> list[Object]:
-    merged = {ref["uid"]: ref for ref in live}
-    merged.update({ref["uid"]: ref for ref in wanted})
-    return list(merged.values())

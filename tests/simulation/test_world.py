@@ -100,14 +100,11 @@ def test_a_write_on_an_old_version_or_another_uid_is_a_conflict(store: Store) ->
         with pytest.raises(Conflict):
             store.merge(AT, {"metadata": meta, "spec": {"a": 3}})
         with pytest.raises(Conflict):
-            store.apply(AT, {"metadata": meta, "spec": {"a": 3}})
-        with pytest.raises(Conflict):
             store.delete(AT, meta)
 
 
 def test_a_write_that_changes_nothing_makes_no_version(store: Store) -> None:
-    made = store.apply(AT, {"spec": {"a": 1}})
-    assert store.apply(AT, {"spec": {"a": 1}}) is made
+    made = store.create(AT, {"spec": {"a": 1}})
     assert store.merge(AT, {"spec": {"a": 1}}) is made
 
 
@@ -118,14 +115,6 @@ def test_the_generation_follows_the_spec_and_the_status_is_apart(store: Store) -
     changed = store.merge(AT, {"spec": {"a": 2}, "status": {"b": 2}})
     assert (changed["spec"], changed["status"]) == ({"a": 2}, {"b": 1})
     assert (told["metadata"]["generation"], changed["metadata"]["generation"]) == (1, 2)
-
-
-def test_apply_removes_what_it_no_longer_names_and_keeps_what_others_wrote(store: Store) -> None:
-    store.apply(AT, {"metadata": {"labels": {"a": "1", "b": "1"}}, "spec": {"x": [1], "y": 1}})
-    store.merge(AT, {"metadata": {"labels": {"theirs": "1"}}})
-    live = store.apply(AT, {"metadata": {"labels": {"a": "2"}}, "spec": {"x": [2]}})
-    assert live["metadata"]["labels"] == {"a": "2", "theirs": "1"}
-    assert live["spec"] == {"x": [2]}
 
 
 def test_what_was_read_never_changes(store: Store) -> None:

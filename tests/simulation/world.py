@@ -174,8 +174,6 @@ class World(People):
         match verb:
             case "create":
                 return self.store.create(at, body)
-            case "apply":
-                return self.store.apply(at, body)
             case "patch":
                 return self.store.merge(at, body, sub)
             case "delete":

@@ -102,9 +102,6 @@ class KubeApi(Protocol):
     ) -> Sequence[Manifest]:
         """Objects with these labels; in every namespace when ``namespace`` is None."""
 
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
-        """Server-side apply under our field manager, taking over fields that others hold."""
-
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         """JSON merge patch; with ``metadata.resourceVersion`` in it a compare-and-set."""
 

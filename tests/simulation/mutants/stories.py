@@ -189,7 +189,7 @@ class LateRaise(Faults):
     _done = False
 
     def on_call(self, call: Call) -> CallFault | None:
-        if self._done or call.at.plural != "httproutes" or call.verb not in {"apply", "patch"}:
+        if self._done or call.at.plural != "httproutes" or call.verb != "patch":
             return None
         refs = call.body["spec"]["rules"][0]["backendRefs"]
         if not any(50 < ref["weight"] < 100 for ref in refs):

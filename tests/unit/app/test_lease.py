@@ -255,7 +255,6 @@ async def test_writes_end_with_the_deadline_even_while_the_renewal_hangs(world: 
     before = list(client.tried)
     for write in (
         fenced.patch(REF, {}),
-        fenced.apply(REF, {}),
         fenced.create(REF, {}),
         fenced.delete(REF, ""),
     ):

@@ -72,14 +72,6 @@ class MemoryKube:
         if (verb, ref.kind.kind) in self.refuse:
             raise self.refuse[verb, ref.kind.kind]
 
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
-        self._wrote("apply", ref)
-        live = self.objects.get((ref.kind.plural, ref.namespace, ref.name))
-        wanted = manifest["metadata"].get("resourceVersion")
-        if wanted and (live is None or live["metadata"]["resourceVersion"] != wanted):
-            raise Conflict(409, "Conflict", "the object has been modified")
-        return self.put(ref, manifest)
-
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         self._wrote(f"patch {subresource}".strip(), ref)
         live = self.objects.get((ref.kind.plural, ref.namespace, ref.name))

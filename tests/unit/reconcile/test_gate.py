@@ -30,7 +30,7 @@ class Lagging(MemoryKube):
     def freeze(self) -> None:
         self.past = copy.deepcopy(self.objects)
 
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
+    async def create(self, ref: Ref, manifest: Manifest) -> Manifest:
         return copy.deepcopy(self.put(ref, manifest))
 
     async def get(self, ref: Ref) -> Manifest | None:
@@ -76,7 +76,7 @@ def passing(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 async def make(gate: Gate, **spec: Any) -> None:
-    await gate.apply(SERVICE, {"metadata": {"labels": LABELS}, "spec": spec})
+    await gate.create(SERVICE, {"metadata": {"labels": LABELS}, "spec": spec})
 
 
 async def listed(gate: Gate, namespace: str | None = "ml") -> list[str]:
@@ -100,7 +100,7 @@ async def test_an_older_version_is_stale_in_get_and_list_until_ours_is_seen(kube
     kube.past = None
     assert (await gate.get(SERVICE))["spec"] == {"a": 2}
     kube.freeze()
-    await kube.apply(SERVICE, {"metadata": {"labels": LABELS}})
+    await kube.create(SERVICE, {"metadata": {"labels": LABELS}})
     assert await listed(gate) == ["churn-1"]  # others' writes are none of ours
 
 
@@ -209,7 +209,7 @@ async def test_versions_that_are_no_numbers_pass(kube, gate) -> None:
 async def test_memory_is_bounded_in_time_and_number(kube, passing) -> None:
     gate = Gate(kube, most=3)
     for number in range(10):
-        await gate.apply(Ref(kinds.SERVICE, "ml", f"s{number}"), {"metadata": {}})
+        await gate.create(Ref(kinds.SERVICE, "ml", f"s{number}"), {"metadata": {}})
     assert len(gate) == 3
     passing(gate_module.REMEMBERED + 1)
     await gate.list(kinds.SERVICE, "ml", {})

@@ -157,17 +157,6 @@ async def test_fields_that_others_added_to_our_routes_spec_are_taken_out(shell: 
     assert shell.kube.writes == []
 
 
-async def test_nothing_is_sent_as_server_side_apply(shell: Shell) -> None:
-    """It leaves what others have added, also in a real API server: containers, labels of a selector."""
-    shell.model("2")
-    await shell.run()
-    shell.model("1")
-    await shell.run(60)
-    assert {verb for verb, _, _ in shell.kube.writes} == {
-        "create", "patch", "patch status", "delete",
-    }  # fmt: skip
-
-
 async def test_another_owner_beside_us_is_nobodys_change(shell: Shell) -> None:
     other = {"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"}
     for ref in (ROUTE, shell.child(kinds.SERVICE, "stable")):

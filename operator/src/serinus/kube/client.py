@@ -23,7 +23,6 @@ from serinus.kube.errors import error_from
 from serinus.kube.skew import Skew
 from serinus.ports import ApiError, Clock, Kind, Manifest, NotFound, Ref, Unreachable
 
-APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 PAGE = 100  # items of one answer to a list: read on the event loop, which others wait for meanwhile
 GONE = 410
@@ -129,11 +128,6 @@ class KubeClient:
                 if any(item["name"] == kind.plural for item in found.get("resources") or ()):
                     return True
         return False
-
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
-        query = {"fieldManager": names.FIELD_MANAGER, "force": "true"}
-        path = self._path(ref.kind, ref.namespace, ref.name)
-        return await self._request("PATCH", path, query, manifest, APPLY)
 
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         path = self._path(ref.kind, ref.namespace, ref.name)

@@ -30,10 +30,6 @@ class FencedKube:
     ) -> Sequence[Manifest]:
         return await self._inner.list(kind, namespace, labels)
 
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
-        self._check("apply", ref)
-        return await self._inner.apply(ref, manifest)
-
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         self._check("patch", ref)
         return await self._inner.patch(ref, patch, subresource)

@@ -31,9 +31,6 @@ class MeteredKube:
     ) -> Sequence[Manifest]:
         return await self._timed("list", kind.plural, self._inner.list(kind, namespace, labels))
 
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
-        return await self._timed("apply", ref.kind.plural, self._inner.apply(ref, manifest))
-
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         what = f"{ref.kind.plural}/{subresource}" if subresource else ref.kind.plural
         return await self._timed("patch", what, self._inner.patch(ref, patch, subresource))

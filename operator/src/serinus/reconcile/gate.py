@@ -80,9 +80,6 @@ class Gate:
             self._compare(kind, where[1], written, found)
         return items
 
-    async def apply(self, ref: Ref, manifest: Manifest) -> Manifest:
-        return self._wrote(ref, await self._inner.apply(ref, manifest))
-
     async def patch(self, ref: Ref, patch: Manifest, subresource: str = "") -> Manifest:
         return self._wrote(ref, await self._inner.patch(ref, patch, subresource))
 

@@ -1,7 +1,6 @@
 """What the operator may do in a cluster: exactly what its reads and writes need.
 
-No Secrets, no wildcard, no verb that is not used. Server-side apply needs `patch`, and `create` for an
-object that is not there yet. kopf's watches need `list` and `watch`.
+No Secrets, no wildcard, no verb that is not used. kopf's watches need `list` and `watch`.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ def lease_name(instance: str) -> str:
     return f"{instance}-leader"
 
 
-_APPLIED = ("get", "list", "watch", "create", "patch")
+_OWNED = ("get", "list", "watch", "create", "patch")
 RULES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
     (kinds.MODEL_DEPLOYMENT, "", ("get", "list", "watch")),
     (kinds.MODEL_DEPLOYMENT, "status", ("patch",)),
-    (kinds.DEPLOYMENT, "", (*_APPLIED, "delete")),
-    (kinds.SERVICE, "", (*_APPLIED, "delete")),
-    (kinds.HTTP_ROUTE, "", _APPLIED),
+    (kinds.DEPLOYMENT, "", (*_OWNED, "delete")),
+    (kinds.SERVICE, "", (*_OWNED, "delete")),
+    (kinds.HTTP_ROUTE, "", _OWNED),
     (kinds.ENDPOINT_SLICE, "", ("list", "watch")),
     (kinds.POD, "", ("list",)),
     (kinds.EVENT, "", ("create",)),
