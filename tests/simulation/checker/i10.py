@@ -80,7 +80,7 @@ class NoEvidenceNoVerdict(Invariant):
         """Whether this pass has seen all of the canary's pods ready, its Service and its endpoints."""
         seen = {read["resource"]: read["result"] or () for read in write.reads}
         pods = any(
-            ready_replicas(item) >= replicas(item)
+            ready_replicas(item) >= max(1, replicas(item))  # somebody may have scaled it to none
             for item in seen.get("deployments", ())
             if revision_label(item) == canary
         )
