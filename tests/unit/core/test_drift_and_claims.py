@@ -91,6 +91,20 @@ def test_a_breach_does_not_wait_for_its_turn_among_foreign_changes() -> None:
     assert world.by_version() == {"1": 100, "2": 0}
 
 
+def test_a_revision_that_somebody_gave_traffic_again_drains_anew_before_its_pods_go() -> None:
+    world = at_ten_percent().run(ended)
+    old = next(key for key, version in world.versions.items() if version == "1")
+    new = next(key for key, version in world.versions.items() if version == "2")
+    world.run_for(15)  # of the 20 seconds of the delay
+    world.weights, world.route_drifted = {old: 50, new: 50}, True
+    world.look()
+    assert world.by_version() == {"2": 100}
+    world.run_for(15)
+    assert old in world.replicas
+    world.run_for(10)
+    assert old not in world.replicas
+
+
 def test_a_resource_whose_address_is_taken_does_nothing_but_say_so() -> None:
     world = World(rival="ml/other has claimed churn.example.com/")
     world.run_for(60)

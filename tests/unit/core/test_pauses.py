@@ -9,7 +9,7 @@ import pytest
 from serinus.core.observed import Commands
 from serinus.core.revision import short
 
-from .world import World, ended, weights_of
+from .world import Behaviour, World, ended, weights_of
 
 
 def rollout(**more: object) -> dict:
@@ -186,3 +186,22 @@ def test_a_hold_under_a_wrong_clock_is_held_again() -> None:
     world.clock_skew, right = timedelta(0), world.now
     world.run(lambda w: w.by_version() == {"1": 50, "2": 50})
     assert world.now - right >= timedelta(seconds=30)
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_nobody_fails_because_the_operators_clock_has_jumped(confirmed: bool) -> None:
+    world = World(behaviour={"2": Behaviour(ready=not confirmed)}).serving()
+    world.model("2")
+    world.run(lambda w: w.status.canary is not None)
+    world.confirmed = confirmed
+    world.run_for(10)
+    world.now += timedelta(hours=1)
+    world.clock_skew = timedelta(hours=1)
+    world.run_for(10)
+    assert world.status.failed is None
+    world.now -= timedelta(hours=1)
+    world.clock_skew = timedelta(0)
+    world.confirmed = world.behaviour["2"].ready = True
+    world.samples.clear()
+    world.run(ended)
+    assert world.status.stable.resolved_version == "2"

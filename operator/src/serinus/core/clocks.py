@@ -10,7 +10,7 @@ from datetime import datetime
 
 from serinus.api.status import ModelDeploymentStatus, RolloutStatus, Stage
 from serinus.core.facts import Facts, update_rollout
-from serinus.core.pauses import MAX_SKEW, SKEWED
+from serinus.core.pauses import SKEWED, clock_is_wrong
 
 # Not started_at: it names this admission of the revision on its Deployment.
 _PAST = (
@@ -29,7 +29,7 @@ def settle(facts: Facts) -> ModelDeploymentStatus:
         # Counted from the beginning of the slot again: nothing is lost, and nothing counts twice.
         status = update_rollout(status, **{**ahead, "slot_checked_at": None})
     was_wrong = any(reason.reason == SKEWED for reason in rollout.pause_reasons)
-    if was_wrong and abs(facts.seen.clock_skew) <= MAX_SKEW and rollout.stage is Stage.HOLDING:
+    if was_wrong and not clock_is_wrong(facts) and rollout.stage is Stage.HOLDING:
         anew = {"hold_started_at": now, "slot_started_at": now, "slot_checked_at": None}
         status = update_rollout(status, healthy_slots=0, **anew)
     return status

@@ -189,7 +189,16 @@ def _retiring(
 ) -> tuple[Retiring, ...]:
     """Revisions on their way out: those that still exist, and leftovers that nothing accounts for."""
     present = set(seen.workloads) | set(seen.services)
-    kept = tuple(r for r in status.retiring if short(r.revision) in present)
+    weights = seen.route.weights if seen.route is not None else {}
+    later = now + spec.rollout.scale_down_delay
+    # Somebody may have given it traffic once more: it drains anew.
+    kept = tuple(
+        r.model_copy(update={"remove_at": max(r.remove_at, later)})
+        if weights.get(short(r.revision))
+        else r
+        for r in status.retiring
+        if short(r.revision) in present
+    )
     known = {short(r.revision) for r in kept}
     known |= {short(arm.revision) for arm in (status.stable, status.canary) if arm is not None}
     if status.stable is None:

@@ -170,18 +170,49 @@ def deadline(facts: Facts) -> Change | None:
         return None
     if facts.now - rollout.waiting_since < facts.spec.rollout.progress_deadline:
         return None
-    if rollout.stage is Stage.SHIFTING:
-        if facts.routed(canary) == canary.requested_weight:
-            return None  # the router has done its part
-        route = facts.seen.route
-        problem = route.problem if route else "there is no route"
+    if pauses.clock_is_wrong(facts):
+        return None  # nobody fails because our clock has jumped
+    shifting = rollout.stage is Stage.SHIFTING
+    if (_route_is_taken if shifting else _pods_are_ready)(facts):
+        return None  # it is evidence that is awaited, and missing evidence fails nobody
+    if not (_route_is_written if shifting else _pods_are_asked_for)(facts):
+        # Nobody was there to do it, or the API server refused: the wait begins when it is done.
+        return Change(update_rollout(facts.status, waiting_since=facts.now))
+    if shifting:
+        problem = facts.seen.route.problem if facts.seen.route else "there is no route"
         message = f"the router did not confirm the weight of {describe(canary)} in time: {problem}"
         return latch(facts, facts.status, UNCONFIRMED, message, ())
-    wanted = canary_replicas(facts.spec.server.replicas, step_weight(facts.spec, rollout.step))
-    if facts.ready(canary) >= wanted:
-        return None  # it is evidence that is awaited, and missing evidence fails nobody
     message = f"{describe(canary)} was not ready in time{_why(facts, canary.revision)}"
     return latch(facts, facts.status, DEADLINE, message, ())
+
+
+def _route_is_taken(facts: Facts) -> bool:
+    canary = facts.status.canary
+    return canary is not None and facts.routed(canary) == canary.requested_weight
+
+
+def _route_is_written(facts: Facts) -> bool:
+    route, canary = facts.seen.route, facts.status.canary
+    if route is None or canary is None or route.fence != stamp(facts.status):
+        return False
+    return route.weights.get(short(canary.revision)) == canary.requested_weight
+
+
+def _pods_are_ready(facts: Facts) -> bool:
+    canary = facts.status.canary
+    return canary is not None and facts.ready(canary) >= _wanted(facts)
+
+
+def _pods_are_asked_for(facts: Facts) -> bool:
+    canary = facts.status.canary
+    workload = facts.seen.workloads.get(short(canary.revision)) if canary is not None else None
+    return workload is not None and workload.desired >= _wanted(facts)
+
+
+def _wanted(facts: Facts) -> int:
+    """Pods that the canary needs for the weight of its step."""
+    step = facts.status.rollout.step if facts.status.rollout is not None else 0
+    return canary_replicas(facts.spec.server.replicas, step_weight(facts.spec, step))
 
 
 def latch(
@@ -229,6 +260,8 @@ def starved(facts: Facts) -> Change | None:
     """``onInsufficient.do: Rollback``: the requests that a verdict needs do not come."""
     policy = facts.spec.analysis.on_insufficient
     if policy.do is not InsufficientPolicy.ROLLBACK or not pauses.starved(facts):
+        return None
+    if pauses.clock_is_wrong(facts):
         return None
     message = pauses.no_verdict(facts)
     return latch(facts, facts.status, pauses.STARVED, message, (), guard=True)

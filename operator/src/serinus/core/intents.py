@@ -11,6 +11,7 @@ from serinus.core.drift import waits
 from serinus.core.facts import Facts, admission
 from serinus.core.fence import stamp
 from serinus.core.observed import Observed
+from serinus.core.pauses import clock_is_wrong
 from serinus.core.plan import (
     EnsureRoute,
     EnsureService,
@@ -119,6 +120,8 @@ def _raises_a_canary(facts: Facts, route: EnsureRoute) -> bool:
 def _removals(facts: Facts) -> list[Intent]:
     """Retired revisions whose delay has passed and that the route no longer names."""
     out: list[Intent] = []
+    if clock_is_wrong(facts):
+        return out  # their delay may not have passed
     for retiring in facts.status.retiring:
         key = short(retiring.revision)
         if facts.now >= retiring.remove_at and not facts.referenced(key):

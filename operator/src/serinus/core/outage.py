@@ -11,7 +11,7 @@ from serinus.api.status import PauseReason, RolloutStatus, Stage, Verdict
 from serinus.core.analysis import MEASURED
 from serinus.core.facts import Change, Facts, stable_lost, warning
 from serinus.core.observed import Measurement, QueryFailed
-from serinus.core.pauses import METRICS, resume, stand_down
+from serinus.core.pauses import METRICS, clock_is_wrong, resume, stand_down
 from serinus.core.revision import describe
 
 PATIENCE = timedelta(seconds=120)
@@ -30,7 +30,7 @@ def retreat(facts: Facts) -> Change | None:
         return None
     if facts.seen.measurement is None or not rollout.verdicts or stable_lost(facts):
         return None
-    if not long_gone(rollout, facts.now):
+    if not long_gone(rollout, facts.now) or clock_is_wrong(facts):
         return None
     latest = rollout.verdicts[-1]
     if latest.verdict is not Verdict.UNAVAILABLE:

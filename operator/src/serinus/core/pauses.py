@@ -63,11 +63,15 @@ def held_back(facts: Facts) -> tuple[str, str] | None:
     if canary is not None and facts.target not in {None, canary.revision}:
         text = "another revision is asked for, and stable has no ready pod to take the traffic"
         return STABLE_LOST, text
-    skew = facts.seen.clock_skew
-    if abs(skew) > MAX_SKEW:
-        seconds = skew.total_seconds()
+    if clock_is_wrong(facts):
+        seconds = facts.seen.clock_skew.total_seconds()
         return SKEWED, f"the operator's clock is {seconds:+.0f} s off the API server's"
     return None
+
+
+def clock_is_wrong(facts: Facts) -> bool:
+    """Whether nothing may be concluded from how much time has passed."""
+    return abs(facts.seen.clock_skew) > MAX_SKEW
 
 
 def step_done(facts: Facts) -> bool:
