@@ -21,14 +21,14 @@ demo: ## the main job in the sandbox: version 2 promoted, version 3 taken back (
 
 test: ## every test; ARGS="..." goes to pytest
 	@tools/setup test
-	$(bin)/python -m pytest tests/unit tests/contract -n 2 -q $(ARGS)
+	$(bin)/python -m pytest tests/unit tests/contract -n 2 --dist worksteal -q $(ARGS)
 	@$(MAKE) --no-print-directory simulate
 	$(bin)/python -m pytest tests/integration -n 2 --dist loadfile -q $(ARGS)
 	$(bin)/python -m pytest tests/scenarios -q $(ARGS)
 
 simulate: ## the real operator on virtual time: crash matrix, 10,000 faults, latency of a rollback (part of test)
 	@tools/setup test
-	$(bin)/python -m pytest tests/simulation -n 2 -q $(ARGS)
+	$(bin)/python -m pytest tests/simulation -n 2 --dist worksteal -q $(ARGS)
 
 N ?= 1000000
 soak: ## the simulation until N faults were injected, then the latency over 1,000 seeds; prints what happened

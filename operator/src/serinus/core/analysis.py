@@ -50,16 +50,28 @@ def due(spec: ModelDeploymentSpec, status: ModelDeploymentStatus, now: datetime)
         return None
     if rollout.slot_started_at is None or rollout.step_started_at is None:
         return None
-    interval = spec.analysis.interval
-    passed = (now - _patience(interval) - rollout.slot_started_at) // interval
-    end = rollout.slot_started_at + passed * interval
-    if passed < 1 or (rollout.slot_checked_at is not None and end <= rollout.slot_checked_at):
+    if rollout.slot_started_at > now:
+        return _probe(spec, now)  # by a clock that ran ahead: nobody is blind until then
+    checked = rollout.slot_checked_at
+    return _boundary(spec, rollout, now, None if checked is None or checked > now else checked)
+
+
+def _boundary(
+    spec: ModelDeploymentSpec, rollout: RolloutStatus, now: datetime, checked: datetime | None
+) -> Window | None:
+    """The slot up to its latest boundary; None when that was looked at, or none has passed."""
+    start, floor = rollout.slot_started_at, rollout.step_started_at
+    if start is None or floor is None:
         return None
-    return Window(start=rollout.slot_started_at, end=end, floor=rollout.step_started_at)
+    interval = spec.analysis.interval
+    end = start + (now - _patience(interval) - start) // interval * interval
+    if end <= start or (checked is not None and end <= checked):
+        return None
+    return Window(start=start, end=end, floor=floor)
 
 
 def _probe(spec: ModelDeploymentSpec, now: datetime) -> Window:
-    """Nothing is judged: it is only asked whether the source answers again."""
+    """The last interval, whatever was looked at before."""
     start = now - spec.analysis.interval
     return Window(start=start, end=now, floor=start)
 
@@ -68,7 +80,11 @@ def judged_until(
     spec: ModelDeploymentSpec, status: ModelDeploymentStatus, moment: datetime
 ) -> bool:
     """Whether every interval boundary up to ``moment`` has been looked at."""
-    return due(spec, status, moment + _patience(spec.analysis.interval)) is None
+    rollout = status.rollout
+    if rollout is None or rollout.stage not in MEASURED:
+        return True
+    late = moment + _patience(spec.analysis.interval)
+    return _boundary(spec, rollout, late, rollout.slot_checked_at) is None
 
 
 def next_check(spec: ModelDeploymentSpec, rollout: RolloutStatus, now: datetime) -> datetime | None:

@@ -13,7 +13,7 @@ from serinus.api.status import (
     Verdict,
 )
 from serinus.core import drift, outage, pauses
-from serinus.core.analysis import MEASURED, Judgement, judge
+from serinus.core.analysis import MEASURED, Judgement, due, judge
 from serinus.core.facts import (
     Change,
     Facts,
@@ -45,7 +45,8 @@ def record(facts: Facts) -> Change | None:
     seen = facts.seen.measurement
     if rollout is None or canary is None or seen is None or rollout.stage not in MEASURED:
         return None
-    if rollout.slot_started_at != seen.window.start:
+    window = due(facts.spec, facts.status, facts.now)
+    if window is None or window.start != seen.window.start:
         return None  # measured for a slot that has ended
     trust_pods = outage.long_gone(rollout, facts.now)
     judgement = judge(

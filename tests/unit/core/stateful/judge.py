@@ -93,7 +93,8 @@ class Judge:
             assert verdict == "Unavailable", "a verdict without a source"
         elif source in {"nodata", *GARBAGE}:
             assert verdict == "Insufficient", "a verdict on garbage"
-        start = before.rollout.slot_started_at or before.rollout.started_at
+        seen = snapshot.seen.measurement
+        start = seen.window.start if seen is not None else before.rollout.started_at
         key = short(before.canary.revision)
         requests, _ = world.answered(key, start - SCRAPED, told.at)
         if verdict == "Healthy":
