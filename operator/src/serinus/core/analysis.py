@@ -50,8 +50,6 @@ def due(spec: ModelDeploymentSpec, status: ModelDeploymentStatus, now: datetime)
         return None
     if rollout.slot_started_at is None or rollout.step_started_at is None:
         return None
-    if rollout.slot_started_at > now:
-        return _probe(spec, now)  # by a clock that ran ahead: nobody is blind until then
     checked = rollout.slot_checked_at
     return _boundary(spec, rollout, now, None if checked is None or checked > now else checked)
 
@@ -71,7 +69,7 @@ def _boundary(
 
 
 def _probe(spec: ModelDeploymentSpec, now: datetime) -> Window:
-    """The last interval, whatever was looked at before."""
+    """Nothing is judged: it is only asked whether the source answers again."""
     start = now - spec.analysis.interval
     return Window(start=start, end=now, floor=start)
 

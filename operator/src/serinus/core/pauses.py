@@ -125,7 +125,9 @@ def starved_since(rollout: RolloutStatus) -> datetime | None:
     latest = [
         v.at for v in rollout.verdicts if v.verdict in told and v.at > rollout.step_started_at
     ]
-    return max(latest, default=rollout.step_started_at)
+    return max(
+        (*latest, rollout.step_started_at, rollout.hold_started_at or rollout.step_started_at)
+    )
 
 
 def starved(facts: Facts) -> bool:
