@@ -272,3 +272,17 @@ def test_a_revision_that_is_tried_again_starts_with_pods_of_its_own() -> None:
     world.run(lambda w: old not in w.replicas)
     assert timedelta(seconds=20) <= world.now - left <= timedelta(seconds=22)  # they drain first
     world.run(lambda w: w.status.stable.resolved_version == "2")
+
+
+def test_a_revision_that_is_tried_again_waits_for_the_end_of_its_old_service_too() -> None:
+    world = World().serving()
+    world.model("2")
+    world.run(lambda w: w.by_version() == {"1": 90, "2": 10})
+    world.model("1")
+    world.run(ended)
+    world.model("2")
+    old = next(key for key, version in world.versions.items() if version == "2")
+    world.replicas.pop(old)  # the delete of the Deployment has arrived, that of the Service has not
+    world.look()
+    assert world.status.canary is None
+    world.run(lambda w: w.status.stable.resolved_version == "2")

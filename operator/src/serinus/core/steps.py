@@ -84,7 +84,7 @@ def start(facts: Facts) -> Change | None:
         return None
     if pauses.held_back(facts) is not None:
         return None
-    if short(facts.target) in facts.seen.workloads:
+    if short(facts.target) in {*facts.seen.workloads, *facts.seen.services}:
         return _make_way(facts)
     arm = new_arm(facts.spec, status.target, facts.seen.defaults.server_image)
     rollout = RolloutStatus(
@@ -112,7 +112,8 @@ def start(facts: Facts) -> Change | None:
 
 def _make_way(facts: Facts) -> Change | None:
     """Pods of an earlier try are still there. They may have another image and other histogram bounds
-    than those of today: the revision waits until they have drained and gone, and starts with its own."""
+    than those of today: the revision waits until they have drained and gone, and starts with its own.
+    Its Service too: a delete that is late on its way would find the very object that it was made for."""
     status, key = facts.status, short(facts.target or "")
     if any(short(r.revision) == key for r in status.retiring):
         return None
