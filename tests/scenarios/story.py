@@ -15,6 +15,7 @@ from serinus.api.status import ModelDeploymentStatus
 from serinus.kube.client import KubeClient
 from serinus.ports import Kind, Ref
 from serinus.reconcile import kinds
+from serinus.reconcile.act import merge_patch
 from serinus.sandbox.cluster import Sandbox
 from serinus.sandbox.demo.traffic import Account, Load, Outcome
 from serinus.sandbox.demo.training import LiveRows
@@ -57,7 +58,7 @@ class Story:
     async def __aenter__(self) -> Self:
         ref = Ref(NAMESPACE, None, self.namespace)  # type: ignore[arg-type]
         manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
-        await self.kube.apply(ref, manifest)
+        await self.kube.create(ref, manifest)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -100,7 +101,13 @@ class Story:
         }
 
     async def apply(self, version: str, **spec: Any) -> None:
-        await self.kube.apply(self.ref, self.manifest(version, **spec))
+        wanted = self.manifest(version, **spec)
+        live = await self.kube.get(self.ref)
+        if live is None:
+            await self.kube.create(self.ref, wanted)
+            return
+        patch = merge_patch(live["spec"], wanted["spec"])
+        await self.kube.patch(self.ref, {"spec": patch})
 
     async def the_operator_is_killed_and_started_again(self) -> None:
         await self.sandbox.kill("operator")
