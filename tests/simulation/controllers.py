@@ -6,6 +6,7 @@ Deployment owns its pods itself.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ WAITING = {
 }
 
 
-class Controller:
+class Controller(ABC):
     """Syncs one address at a time, a moment after it was asked to."""
 
     def __init__(self, world: World, delay: float) -> None:
@@ -32,11 +33,13 @@ class Controller:
         self._pending: set[Address] = set()
         world.store.watch(self.watched)
 
+    @abstractmethod
     def watched(self, event: str, at: Address, item: Object) -> None:
-        raise NotImplementedError
+        """Something has changed: asks for what has to be looked at."""
 
+    @abstractmethod
     def sync(self, at: Address) -> None:
-        raise NotImplementedError
+        """Makes the world follow what is at this address."""
 
     def wake(self, at: Address, delay: float | None = None) -> None:
         if at not in self._pending:

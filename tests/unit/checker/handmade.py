@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.simulation.checker import Violation, check
 
+BREACH = {"reason": "MetricsBreached", "at": "2026-01-01T00:00:50Z", "message": "bad"}
 A, B, C = ("v1:" + letter * 64 for letter in "abc")
 KEY = "ml/churn"
 SPEC = {
