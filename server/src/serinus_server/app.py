@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serinus_server.errors import LoadFailed, LoadTimeout, StartupError
-from serinus_server.protocols.codec import Request
+from serinus_server.protocols.codec import Request, answer
 from serinus_server.protocols.endpoint import Limits
 from serinus_server.protocols.mlflow import MlflowCodec
 from serinus_server.protocols.routes import Service, routes
@@ -148,7 +148,7 @@ class Application:
         codec = MlflowCodec()
         model = ServedModel(runtime, self._identity, lambda _: None)  # no live rows
         request = Request(example)
-        warm_up(lambda: codec.answer(model, request), self.settings.warmup_requests, self.metrics)
+        warm_up(lambda: answer(codec, model, request), self.settings.warmup_requests, self.metrics)
 
     def _advance(self, event: Event) -> None:
         """Loading goes on, unless the server was told to stop or ran out of time meanwhile."""

@@ -146,7 +146,7 @@ def mutated(draw: st.DrawFn) -> tuple[str, Any]:
 def ask(counting_model: Path, load: Callable[[Path], Any]) -> Callable[[str, bytes], int]:
     """Ask the codecs directly; the status, as the endpoint would send it."""
     from serinus_server.errors import RequestError
-    from serinus_server.protocols.codec import Request
+    from serinus_server.protocols.codec import Request, answer
     from serinus_server.protocols.mlflow import MlflowCodec
     from serinus_server.protocols.predict import PredictCodec
     from serinus_server.protocols.status import STATUS
@@ -160,7 +160,7 @@ def ask(counting_model: Path, load: Callable[[Path], Any]) -> Callable[[str, byt
     def status_of(path: str, body: bytes, content_type: str = "") -> int:
         codec = codecs.get(path, V2Codec())
         try:
-            json.loads(codec.answer(model, Request(body, content_type)))
+            json.loads(answer(codec, model, Request(body, content_type)).body)
         except RequestError as error:
             json.loads(codec.error(error))
             return STATUS[type(error)]

@@ -89,14 +89,14 @@ def test_columns_take_exactly_the_dtype_of_the_signature(
     kind: str, values: Any, expected: np.ndarray[Any, Any]
 ) -> None:
     plan = plan_for(Signature((Column("x", kind),)))
-    column = plan.bind(Columns({"x": values}))["x"].to_numpy()
+    column = plan.bind(Columns({"x": values})).frame()["x"].to_numpy()
     assert column.dtype == expected.dtype
     np.testing.assert_array_equal(column, expected)
 
 
 def test_binary_columns_are_base64() -> None:
     plan = plan_for(Signature((Column("x", "binary"),)))
-    assert plan.bind(Columns({"x": ["AAE=", None]}))["x"].tolist() == [b"\x00\x01", None]
+    assert plan.bind(Columns({"x": ["AAE=", None]})).frame()["x"].tolist() == [b"\x00\x01", None]
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_missing_column_is_refused_with_its_row() -> None:
 def test_columns_beyond_the_signature_are_dropped_and_optional_ones_may_lack() -> None:
     plan = plan_for(Signature((Column("x", "long"), Column("y", "string", required=False))))
     assert list(plan.bind(Records([{"x": 1, "z": 2}])).columns) == ["x"]
-    frame = plan.bind(Records([{"x": 1}, {"x": 2, "y": "b"}]))
+    frame = plan.bind(Records([{"x": 1}, {"x": 2, "y": "b"}])).frame()
     assert frame["y"].isna().tolist() == [True, False]
 
 
@@ -157,7 +157,7 @@ def test_rows_by_position_need_exactly_the_signatures_columns(values: Any) -> No
     plan = plan_for(Signature((Column("x", "double"), Column("y", "double"))))
     with pytest.raises(InvalidInput):
         plan.bind(Array(values))
-    assert plan.bind(Array([[1, 2]]))["y"].tolist() == [2.0]
+    assert plan.bind(Array([[1, 2]])).frame()["y"].tolist() == [2.0]
 
 
 TENSOR = Tensor(None, np.dtype("f4"), (-1, 2))

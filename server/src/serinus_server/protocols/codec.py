@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from serinus_server.errors import RequestError
 from serinus_server.service.model import ServedModel
+from serinus_server.service.payload import Payload, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,19 +18,50 @@ class Request:
     body: bytes
     content_type: str = ""  # as sent
     path: Mapping[str, str] = field(default_factory=dict)  # parameters of the route
+    headers: Mapping[str, str] = field(default_factory=dict)  # those that codecs asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A decoded request: what to ask the model, and what the answer's form depends on."""
+
+    payload: Payload
+    params: Mapping[str, Any] | None = None
+    context: Any = None  # the codec's own, given back to it with the answer
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The body of an answer, and the headers beside those that all answers have."""
+
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
 
 
 class Codec(Protocol):
-    """One prediction protocol. Stateless; ``answer`` is called from worker threads."""
+    """One prediction protocol. Stateless, and called from several threads at once."""
 
     name: str  # one of contract.PROTOCOLS
 
-    def answer(self, model: ServedModel, request: Request) -> bytes:
-        """The body of a successful answer.
+    def decode(self, model: ServedModel, request: Request) -> Question:
+        """What ``request`` asks.
 
         Raises:
-            RequestError: the request cannot be answered.
+            RequestError: it is not of the protocol's form.
+        """
+
+    def encode(self, model: ServedModel, question: Question, prediction: Prediction) -> Answer:
+        """The answer to ``question``.
+
+        Raises:
+            RequestError: the question wants an output that the prediction does not have.
         """
 
     def error(self, error: RequestError) -> bytes:
         """The body that tells ``error`` in the protocol's form."""
+
+
+def answer(codec: Codec, model: ServedModel, request: Request) -> Answer:
+    """The whole way of one request, by itself."""
+    question = codec.decode(model, request)
+    return codec.encode(model, question, model.predict(question.payload, question.params))

@@ -14,7 +14,7 @@ import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from serinus_server import contract, errors
-from serinus_server.protocols.codec import Codec, Request
+from serinus_server.protocols.codec import Answer, Codec, Request, answer
 from serinus_server.protocols.status import STATUS
 from serinus_server.service.inference import Inference
 from serinus_server.service.model import Identity
@@ -54,7 +54,6 @@ class PredictionEndpoint:
         self._series = series
         self._limits = limits
         self._headers = [
-            (b"content-type", b"application/json"),
             (contract.HEADER_REVISION.encode(), identity.revision.encode()),
             (contract.HEADER_VERSION.encode(), identity.version.encode()),
         ]
@@ -65,31 +64,35 @@ class PredictionEndpoint:
         headers = self._headers
         try:
             try:
-                body = await self._answer(scope, receive)
+                found = await self._answer(scope, receive)
                 status = 200
             except errors.RequestError as error:
                 status = STATUS[type(error)]
                 headers = [*headers, *_headers_of(error)]
-                body = self._codec.error(error)
+                found = Answer(self._codec.error(error))
             except _ClientGone:
                 status = _CLIENT_GONE
                 return
             except Exception:  # noqa: BLE001 - an answer that has no JSON form, or a mistake of ours
                 error_id = secrets.token_hex(6)
                 _log.exception("request failed", error_id=error_id, protocol=self._codec.name)
-                body = self._codec.error(errors.PredictionFailed(error_id))
+                found = Answer(self._codec.error(errors.PredictionFailed(error_id)))
             await send(
                 {
                     "type": "http.response.start",
                     "status": status,
-                    "headers": [*headers, (b"content-length", b"%d" % len(body))],
+                    "headers": [
+                        *headers,
+                        *found.headers,
+                        (b"content-length", b"%d" % len(found.body)),
+                    ],
                 }
             )
-            await send({"type": "http.response.body", "body": body})
+            await send({"type": "http.response.body", "body": found.body})
         finally:
             self._series.observe(status, watch.seconds)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> bytes:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
         deadline = asyncio.get_running_loop().time() + self._limits.timeout
         self._inference.admit()
         try:
@@ -99,7 +102,7 @@ class PredictionEndpoint:
             raise
         codec = self._codec
         return await self._inference.run(
-            lambda model: codec.answer(model, request), deadline, self._limits.timeout
+            lambda model: answer(codec, model, request), deadline, self._limits.timeout
         )
 
     async def _read(self, scope: Scope, receive: Receive, deadline: float) -> Request:

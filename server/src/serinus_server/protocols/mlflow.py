@@ -10,11 +10,11 @@ import numpy as np
 
 from serinus_server import errors
 from serinus_server.errors import InvalidInput, MalformedRequest
-from serinus_server.protocols.codec import Request
+from serinus_server.protocols.codec import Answer, Question, Request
 from serinus_server.protocols.json import predictions_of, read_json, write_json
 from serinus_server.runtimes.base import Column, Signature
 from serinus_server.service.model import ServedModel
-from serinus_server.service.payload import Array, Columns, Payload, Records
+from serinus_server.service.payload import Array, Columns, Payload, Prediction, Records
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 JSON_TYPE = "application/json"
@@ -40,14 +40,13 @@ class MlflowCodec:
 
     name = "mlflow"
 
-    def answer(self, model: ServedModel, request: Request) -> bytes:
-        media_type = _media_type(request.content_type)
-        if media_type == CSV_TYPE:
-            payload, params = _read_csv(request.body, model.signature), None
-        else:
-            payload, params = _read_document(request.body)
-        prediction = model.predict(payload, params)
-        return write_json({"predictions": predictions_of(prediction.values)})
+    def decode(self, model: ServedModel, request: Request) -> Question:
+        if _media_type(request.content_type) == CSV_TYPE:
+            return Question(_read_csv(request.body, model.signature))
+        return Question(*_read_document(request.body))
+
+    def encode(self, model: ServedModel, question: Question, prediction: Prediction) -> Answer:
+        return Answer(write_json({"predictions": predictions_of(prediction.values)}))
 
     def error(self, error: errors.RequestError) -> bytes:
         return write_json({"error_code": ERROR_CODES[type(error)], "message": str(error)})

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from serinus_server import errors
-from serinus_server.protocols.codec import Request
+from serinus_server.protocols.codec import Answer, Question, Request
 from serinus_server.protocols.json import predictions_of, read_json, write_json
 from serinus_server.service.model import ServedModel
-from serinus_server.service.payload import Array, Payload, Records
+from serinus_server.service.payload import Array, Payload, Prediction, Records
 
 ERROR_TYPES: Mapping[type[errors.RequestError], str] = {
     errors.MalformedRequest: "malformed_request",
@@ -30,15 +30,19 @@ class PredictCodec:
 
     name = "predict"
 
-    def answer(self, model: ServedModel, request: Request) -> bytes:
-        prediction = model.predict(_payload(read_json(request.body)))
-        return write_json(
-            {
-                "predictions": predictions_of(prediction.values),
-                "model": model.identity.model,
-                "version": model.identity.version,
-                "revision": model.identity.revision,
-            }
+    def decode(self, model: ServedModel, request: Request) -> Question:
+        return Question(_payload(read_json(request.body)))
+
+    def encode(self, model: ServedModel, question: Question, prediction: Prediction) -> Answer:
+        return Answer(
+            write_json(
+                {
+                    "predictions": predictions_of(prediction.values),
+                    "model": model.identity.model,
+                    "version": model.identity.version,
+                    "revision": model.identity.revision,
+                }
+            )
         )
 
     def error(self, error: errors.RequestError) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,12 @@ import numpy.typing as npt
 
 from serinus_server import errors
 from serinus_server.errors import InvalidInput, MalformedRequest
-from serinus_server.protocols.codec import Request
+from serinus_server.protocols.codec import Answer, Question, Request
 from serinus_server.protocols.json import read_json, write_json
 from serinus_server.runtimes.base import Column, Tensor
 from serinus_server.service.convert import to_numbers
 from serinus_server.service.model import Identity, ServedModel
-from serinus_server.service.payload import Array, Columns, Payload
+from serinus_server.service.payload import Array, Columns, Payload, Prediction
 
 _DTYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -30,33 +31,47 @@ _COLUMN_DATATYPES = {
 DEFAULT_OUTPUT = "output-0"
 
 
+@dataclass(frozen=True, slots=True)
+class _Wishes:
+    """What a request says about the form of its answer."""
+
+    id: Any
+    outputs: list[str] | None  # None: all
+
+
 class V2Codec:
     """Inference requests and answers of the V2 protocol."""
 
     name = "v2"
 
-    def answer(self, model: ServedModel, request: Request) -> bytes:
+    def decode(self, model: ServedModel, request: Request) -> Question:
         check_names(model.identity, request.path)
         document = read_json(request.body)
         if not isinstance(document, dict):
             raise MalformedRequest("the body must be an object")
-        wanted = _requested_outputs(document)
-        prediction = model.predict(_payload(document, model), _parameters(document))
+        return Question(
+            _payload(document, model),
+            _parameters(document),
+            _Wishes(document.get("id"), _requested_outputs(document)),
+        )
+
+    def encode(self, model: ServedModel, question: Question, prediction: Prediction) -> Answer:
+        wishes: _Wishes = question.context
         outputs = list(_outputs(prediction.values, model))
-        if wanted is not None:
+        if wishes.outputs is not None:
             by_name = {output["name"]: output for output in outputs}
-            for name in wanted:
+            for name in wishes.outputs:
                 if name not in by_name:
                     raise InvalidInput(
                         f"is no output of this model, which has {', '.join(by_name)}", field=name
                     )
-            outputs = [by_name[name] for name in wanted]
-        answer = {"model_name": model.identity.model, "outputs": outputs}
+            outputs = [by_name[name] for name in wishes.outputs]
+        answer: dict[str, Any] = {"model_name": model.identity.model, "outputs": outputs}
         if model.identity.version:
             answer["model_version"] = model.identity.version
-        if isinstance(document.get("id"), str):
-            answer["id"] = document["id"]
-        return write_json(answer)
+        if isinstance(wishes.id, str):
+            answer["id"] = wishes.id
+        return Answer(write_json(answer))
 
     def error(self, error: errors.RequestError) -> bytes:
         return write_json({"error": str(error)})

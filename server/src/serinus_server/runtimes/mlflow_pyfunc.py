@@ -10,7 +10,14 @@ import numpy as np
 import structlog
 
 from serinus_server.errors import LoadFailed
-from serinus_server.runtimes.base import COLUMN_TYPES, Column, InputRefused, Signature, Tensor
+from serinus_server.runtimes.base import (
+    COLUMN_TYPES,
+    Column,
+    InputRefused,
+    Signature,
+    Table,
+    Tensor,
+)
 from serinus_server.runtimes.requirements import mismatches
 
 _LONGEST_REASON = 500  # characters; type hints' errors repeat their input
@@ -33,6 +40,8 @@ class PyFuncRuntime:
 
         if params:
             self._check_params(dict(params))
+        if isinstance(model_input, Table):
+            model_input = model_input.frame()
         try:
             return self._model.predict(model_input, params=dict(params) if params else None)
         except MlflowException as error:

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from serinus_server.errors import InvalidInput
-from serinus_server.runtimes.base import Column, Tensor
-from serinus_server.service.payload import Values
+from serinus_server.runtimes.base import Column, Tensor, Values
 
 Converter: TypeAlias = Callable[[Values], Any]
 

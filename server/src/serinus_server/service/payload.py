@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
-Values: TypeAlias = "Sequence[Any] | npt.NDArray[Any]"
+from serinus_server.runtimes.base import Table, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,9 @@ class Prediction:
 
 
 def row_count(model_input: Any) -> int:
-    """Rows of an input that is ready for the model: a frame, an array, or named arrays."""
+    """Rows of an input that is ready for the model: a table, an array, or named arrays."""
+    if isinstance(model_input, Table):
+        return model_input.rows
     if isinstance(model_input, Mapping):
         return max((row_count(value) for value in model_input.values()), default=0)
     if isinstance(model_input, np.ndarray) and model_input.ndim == 0:

@@ -1,6 +1,6 @@
 """The input plan: the model's signature turned, once, into the checks and conversions of a request.
 
-Whatever a protocol decoded is bound to what the model takes: a DataFrame for a table of columns,
+Whatever a protocol decoded is bound to what the model takes: a Table for a signature of columns,
 an array or named arrays for tensors, and an unchanged DataFrame or array where the model has no
 signature. Inputs beyond the signature are dropped, as MLflow does; missing ones are refused.
 """
@@ -8,17 +8,14 @@ signature. Inputs beyond the signature are dropped, as MLflow does; missing ones
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from serinus_server.errors import InvalidInput
-from serinus_server.runtimes.base import Column, Signature, Tensor
+from serinus_server.runtimes.base import Column, Signature, Table, Tensor, Values
 from serinus_server.service.convert import converter_for, describe, to_tensor
-from serinus_server.service.payload import Array, Columns, Payload, Records, Values
-
-if TYPE_CHECKING:
-    import pandas as pd
+from serinus_server.service.payload import Array, Columns, Payload, Records
 
 
 class InputPlan(Protocol):
@@ -46,7 +43,7 @@ def plan_for(signature: Signature) -> InputPlan:
 
 
 class TablePlan:
-    """For signatures of columns: every payload becomes a DataFrame in the signature's order."""
+    """For signatures of columns: every payload becomes a Table in the signature's order."""
 
     def __init__(self, columns: Sequence[Column]) -> None:
         self._named = columns[0].name is not None
@@ -59,9 +56,7 @@ class TablePlan:
             for key, column in zip(keys, columns, strict=True)
         ]
 
-    def bind(self, payload: Payload) -> pd.DataFrame:
-        import pandas as pd
-
+    def bind(self, payload: Payload) -> Table:
         match payload:
             case Records(rows):
                 found = self._from_records(rows)
@@ -69,9 +64,8 @@ class TablePlan:
                 found = self._from_columns(values)
             case Array(values):
                 found = self._by_position(values)
-        return pd.DataFrame(
-            {key: convert(found[key]) for key, _, convert in self._columns if key in found}
-        )
+        columns = {key: convert(found[key]) for key, _, convert in self._columns if key in found}
+        return Table(columns, max((len(column) for column in columns.values()), default=0))
 
     def _from_records(self, rows: Sequence[Mapping[str, Any]]) -> dict[str | int, Values]:
         if not self._named:
