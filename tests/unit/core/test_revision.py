@@ -30,6 +30,10 @@ GOLDEN = {
         },
         "v1:baaaba00483451cde24df0c53e6cf706565077000f322d29aeb16b26c72bee00",
     ),
+    "limits of requests": (
+        {"requestLimits": {"timeout": "1500ms", "maxBytes": 4096, "maxBatchRows": 1}},
+        "v1:79bd2fe0ff57cf86a2d98e9d492c32d79d711ba51b2bcb27dff50a4867241fe5",
+    ),
 }
 
 
@@ -42,6 +46,10 @@ def spec(server: dict, **more: object) -> ModelDeploymentSpec:
 @pytest.mark.parametrize(("server", "want"), GOLDEN.values(), ids=GOLDEN)
 def test_golden_hashes(server: dict, want: str) -> None:
     assert revision_of(spec(server), MODEL) == want
+
+
+def test_limits_of_which_nothing_is_said_are_no_part_of_the_identity() -> None:
+    assert revision_of(spec({"requestLimits": {}}), MODEL) == revision_of(spec({}), MODEL)
 
 
 def test_an_alias_and_the_version_behind_it_are_the_same_revision() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serinus.api import names
-from serinus.api.spec import EnvVar, Resources
+from serinus.api.server import EnvVar, Resources
 from serinus.api.status import Arm
 from serinus.render.drift import mend_template, resized, retemplated
 from serinus.render.meta import Owner

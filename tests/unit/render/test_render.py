@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from serinus.api.spec import EnvVar, GatewayRef, Resources, Traffic
+from serinus.api.server import EnvVar, RequestLimits, Resources
+from serinus.api.spec import GatewayRef, Traffic
 from serinus.api.status import Arm
 from serinus.core.plan import EnsureRoute
 from serinus.devtools.generate import to_yaml
@@ -35,6 +36,9 @@ ARM = Arm(
     latency_bounds=("0.25",),
     requested_weight=5,
 )
+LIMITS = RequestLimits(
+    timeout=timedelta(seconds=30.5), max_bytes=4096, max_concurrent=8, max_batch_rows=1
+)
 TARGET = Target(
     OWNER, Traffic(hostnames=("churn.example.com",)), GatewayRef(name="public", namespace="infra")
 )
@@ -42,6 +46,9 @@ ROUTER = ROUTERS[TARGET.traffic.router]
 
 OBJECTS = {
     "deployment": make_workload(OWNER, ARM, 3, "http://mlflow:5000"),
+    "deployment-request-limits": make_workload(
+        OWNER, ARM.model_copy(update={"request_limits": LIMITS}), 3, "http://mlflow:5000"
+    ),
     "service": make_service(OWNER, ARM),
     "httproute-stable-only": ROUTER.render(TARGET, (("aaaaaaaa", 100),)),
     "httproute-canary": ROUTER.render(TARGET, (("aaaaaaaa", 95), ("01234567", 5))),

@@ -14,14 +14,14 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from serinus.api.base import ApiModel, Rule
+from serinus.api.server import Server
 from serinus.api.types import (
     DURATION_PATTERN,
     RATIO_PATTERN,
     Duration,
-    Quantity,
     Ratio,
     parse_duration,
     parse_ratio,
@@ -32,34 +32,13 @@ MODEL_URI_PATTERN = (
     rf"^(models:/{MODEL_NAME}(/[1-9][0-9]{{0,9}}|@[A-Za-z0-9][A-Za-z0-9_.\-]{{0,127}})"
     r"|file:///[A-Za-z0-9_.\-/]{1,500})$"
 )
-IMAGE_PATTERN = r"^[a-z0-9][A-Za-z0-9._\-/:]{0,200}(@sha256:[0-9a-f]{64})?$"
 DNS_LABEL_PATTERN = r"^[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?$"
 HOSTNAME_PATTERN = (
     r"^(\*\.)?[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9\-]{0,61}[a-z0-9])?)*$"
 )
 PATH_PATTERN = r"^/([A-Za-z0-9_.~\-]+(/[A-Za-z0-9_.~\-]+)*)?$"
-# Threads of numeric libraries and the user's own MODEL_*: nothing that loads code or picks devices.
-ENV_NAME_PATTERN = (
-    r"^(TZ|LANG|LC_[A-Z]{1,20}|MODEL_[A-Z0-9_]{1,58}|OMP_(NUM_THREADS|WAIT_POLICY|DYNAMIC|PROC_BIND)"
-    r"|(MKL|OPENBLAS|BLIS|NUMEXPR)_NUM_THREADS|TF_NUM_(INTRAOP|INTEROP)_THREADS|TF_CPP_MIN_LOG_LEVEL)$"
-)
 
 MAX_STEPS = 20
-
-
-class Rule(BaseModel):
-    """A CEL rule of the CRD: ``x-kubernetes-validations``."""
-
-    rule: str
-    message: str
-
-
-class ApiModel(BaseModel):
-    """Base of spec and status: camelCase outside, frozen, unknown fields left to the schema."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore"
-    )
 
 
 class Model(ApiModel):
@@ -67,63 +46,6 @@ class Model(ApiModel):
         description="The model: models:/NAME/VERSION, models:/NAME@ALIAS (resolved once, when the "
         "URI is first seen) or file:///FOLDER (where operator and pods see the folder, and the operator's "
         "settings allow it)."
-    )
-
-
-class EnvVar(ApiModel):
-    name: Annotated[str, StringConstraints(max_length=64, pattern=ENV_NAME_PATTERN)] = Field(
-        description="One of the allowed names: TZ, LANG, LC_*, MODEL_*, OMP_NUM_THREADS, OMP_WAIT_POLICY, "
-        "OMP_DYNAMIC, OMP_PROC_BIND, {MKL,OPENBLAS,BLIS,NUMEXPR}_NUM_THREADS, "
-        "TF_NUM_{INTRAOP,INTEROP}_THREADS, TF_CPP_MIN_LOG_LEVEL."
-    )
-    value: Annotated[str, StringConstraints(max_length=128, pattern=r"^[ -~]*$")] = Field(
-        default="", description="Printable ASCII."
-    )
-
-
-ResourceMap = Annotated[
-    dict[Annotated[str, StringConstraints(max_length=63)], Quantity], Field(max_length=8)
-]
-
-
-class Resources(ApiModel):
-    requests: ResourceMap = Field(
-        default={"cpu": "500m", "memory": "512Mi"}, description="What a pod is guaranteed."
-    )
-    limits: ResourceMap = Field(
-        default={"memory": "1Gi"}, description="What a pod may use at most."
-    )
-
-
-class Warmup(ApiModel):
-    requests: int = Field(
-        default=20,
-        ge=0,
-        le=10_000,
-        description="Predictions of the model's logged input example before a pod is ready.",
-    )
-
-
-class Server(ApiModel):
-    image: Annotated[str, StringConstraints(max_length=300, pattern=IMAGE_PATTERN)] | None = Field(
-        default=None, description="Image of the model server. Default: this operator's release."
-    )
-    replicas: int = Field(
-        default=2,
-        ge=1,
-        le=1000,
-        description="Pods of the stable revision. A canary gets its share.",
-    )
-    resources: Resources = Field(default=Resources(), description="Resources of each pod.")
-    env: Annotated[tuple[EnvVar, ...], Field(max_length=16)] = Field(
-        default=(),
-        description="Environment of the model server.",
-        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-    )
-    warmup: Warmup = Field(default=Warmup(), description="Warm-up before a pod is ready.")
-    load_timeout: Duration = Field(
-        default=timedelta(minutes=5),
-        description="A pod that has not loaded its model by then is restarted.",
     )
 
 

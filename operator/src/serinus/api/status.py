@@ -11,7 +11,8 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
-from serinus.api.spec import ApiModel, EnvVar, Resources
+from serinus.api.base import ApiModel
+from serinus.api.server import EnvVar, RequestLimits, Resources
 from serinus.api.types import Duration, Time
 
 MAX_VERDICTS = 10
@@ -96,6 +97,7 @@ class Arm(ApiModel):
     env: tuple[EnvVar, ...] = ()
     warmup_requests: int
     load_timeout: Duration
+    request_limits: RequestLimits = RequestLimits()
     latency_bounds: tuple[str, ...] = Field(description="Bucket bounds of the server, seconds.")
     requested_weight: int = Field(ge=0, le=100)
     observed_weight: int | None = Field(

@@ -21,6 +21,7 @@ SHORT_LENGTH = 8
 def identity(spec: ModelDeploymentSpec, model: PinnedModel) -> dict[str, Any]:
     """The canonical content of a revision: model bytes and everything under ``server`` but replicas."""
     server = spec.server
+    limits = server.request_limits.model_dump(mode="json", by_alias=True, exclude_none=True)
     return {
         "model": {"name": model.name, "version": model.version, "digest": model.digest},
         "image": server.image or "",
@@ -31,6 +32,8 @@ def identity(spec: ModelDeploymentSpec, model: PinnedModel) -> dict[str, Any]:
         "env": {env.name: env.value for env in server.env},
         "warmup": {"requests": server.warmup.requests},
         "loadTimeout": format_duration(server.load_timeout),
+        # Absent where nothing is said: revisions from before this field keep their names.
+        **({"requestLimits": limits} if limits else {}),
     }
 
 
@@ -67,6 +70,7 @@ def new_arm(spec: ModelDeploymentSpec, model: PinnedModel, default_image: str) -
         env=tuple(spec.server.env),
         warmup_requests=spec.server.warmup.requests,
         load_timeout=spec.server.load_timeout,
+        request_limits=spec.server.request_limits,
         latency_bounds=latency_bounds(spec),
         requested_weight=0,
         observed_weight=0,

@@ -12,6 +12,7 @@ from math import ceil
 from typing import Any
 
 from serinus.api import names
+from serinus.api.server import RequestLimits
 from serinus.api.status import Arm
 from serinus.core.revision import short
 from serinus.render.meta import Owner, make_metadata
@@ -65,9 +66,10 @@ def make_template(owner: Owner, arm: Arm, tracking_uri: str) -> dict[str, Any]:
 
 def make_pod_spec(owner: Owner, arm: Arm, tracking_uri: str) -> dict[str, Any]:
     """A pod that passes the restricted Pod Security standard."""
+    timeout = arm.request_limits.timeout or REQUEST_TIMEOUT
     return {
         "automountServiceAccountToken": False,
-        "terminationGracePeriodSeconds": ceil((DRAIN + REQUEST_TIMEOUT).total_seconds()) + 10,
+        "terminationGracePeriodSeconds": ceil((DRAIN + timeout).total_seconds()) + 10,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": 65532,
@@ -109,11 +111,26 @@ def make_env(owner: Owner, arm: Arm, tracking_uri: str) -> list[dict[str, str]]:
         contract.ENV_WARMUP_REQUESTS: str(arm.warmup_requests),
         contract.ENV_LOAD_TIMEOUT: f"{arm.load_timeout.total_seconds():g}",
         contract.ENV_DRAIN_SECONDS: f"{DRAIN.total_seconds():g}",
+        **_limits_env(arm.request_limits),
         contract.ENV_TRACKING_URI: tracking_uri,
     }
     pairs = [(env.name, env.value) for env in arm.env]
     pairs += [(name, value) for name, value in ours.items() if value]
     return [{"name": name, "value": value} for name, value in pairs]
+
+
+def _limits_env(limits: RequestLimits) -> dict[str, str]:
+    """Only what the user said: the rest is the server's own default."""
+    seconds = f"{limits.timeout.total_seconds():g}" if limits.timeout else ""
+    numbers = {
+        contract.ENV_MAX_REQUEST_BYTES: limits.max_bytes,
+        contract.ENV_MAX_CONCURRENCY: limits.max_concurrent,
+        contract.ENV_MAX_BATCH_ROWS: limits.max_batch_rows,
+    }
+    return {
+        contract.ENV_REQUEST_TIMEOUT: seconds,
+        **{name: "" if number is None else str(number) for name, number in numbers.items()},
+    }
 
 
 def make_probes(arm: Arm) -> dict[str, Any]:

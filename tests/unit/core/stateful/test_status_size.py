@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 from world import SPEC, START, World, ended
 
-from serinus.api.spec import EnvVar
+from serinus.api.server import EnvVar
 from serinus.api.status import (
     MAX_DRIFTS,
     MAX_HISTORY,
