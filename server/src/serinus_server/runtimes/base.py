@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-if TYPE_CHECKING:
-    import pandas as pd
+from serinus_server.runtimes.table import Table, Values
 
-Values: TypeAlias = "Sequence[Any] | npt.NDArray[Any]"
+__all__ = (
+    "COLUMN_TYPES",
+    "Column",
+    "InputRefused",
+    "Runtime",
+    "Signature",
+    "Table",
+    "Tensor",
+    "Values",
+)
 
 # A column's type, in MLflow's words. `any` stands for arrays, objects and maps, whose inside only
 # the model's library checks.
@@ -49,23 +56,6 @@ class Signature:
     checked_by_model: bool = False  # Python type hints: the model takes JSON values as they are
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
-    """An input that fits a signature of columns: their converted values, in its order.
-
-    Keys are names, or positions where the signature has no names; optional columns may be absent.
-    """
-
-    columns: Mapping[str | int, Values]
-    rows: int
-
-    def frame(self) -> pd.DataFrame:
-        """The table as pandas has it; costs hundreds of microseconds."""
-        import pandas as pd
-
-        return pd.DataFrame(dict(self.columns))
-
-
 class InputRefused(Exception):
     """The model's library finds that the input does not fit the signature; says why in one line."""
 
@@ -80,6 +70,31 @@ class Runtime(Protocol):
     @property
     def flavor(self) -> str:
         """The library that made the model, for example ``sklearn``."""
+
+    @property
+    def name(self) -> str:
+        """The way in which the model is asked, for the log: ``pyfunc``, ``sklearn-forest``..."""
+
+    @property
+    def row_wise(self) -> bool:
+        """Whether `predict` answers a row alike, bit for bit, whatever rows are beside it.
+
+        Then several requests may be asked as one. Proved on generated inputs when the model was
+        loaded; False where nobody knows.
+        """
+
+    @property
+    def quick(self) -> bool:
+        """Whether 64 rows were measured to take less than 0.3 ms, at load: no thread is worth it."""
+
+    @property
+    def predict_parts(self) -> Callable[[Any, Sequence[int]], Any] | None:
+        """For models that are not row-wise: the exact answers to several requests in one call.
+
+        ``predict_parts(stacked, sizes)`` takes the requests' rows one after the other, of which
+        the first ``sizes[0]`` are the first request's, and answers, bit for bit, what `predict`
+        answers to each request alone, one after the other. None: ask `predict` for each.
+        """
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None) -> Any:
         """The model's own answer.
