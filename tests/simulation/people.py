@@ -84,6 +84,14 @@ class People:
             out[version] = ref.get("weight", 1)
         return out
 
+    def requested(self, version: str, name: str = "churn") -> int:
+        """The weight that the operator has committed for a model version."""
+        for arm in ("canary", "stable"):
+            found = self.status(name).get(arm)
+            if found and found.get("resolvedVersion") == version:
+                return int(found.get("requestedWeight", 0))
+        return 0
+
     def revision(self, version: str, name: str = "churn") -> str:
         """The full revision of the arm that serves a model version; empty when there is none."""
         for arm in ("canary", "stable"):

@@ -42,9 +42,11 @@ async def serving(w: World, version: str, limit: float = LIMIT) -> None:
 
 
 async def weighted(w: World, version: str, weight: int, limit: float = LIMIT) -> None:
-    """Until a version's weight in the route is at least this."""
+    """Until a version's weight in the route is at least this, and not because somebody else wrote it."""
     await w.until(
-        lambda: w.weights().get(version, 0) >= weight, limit, f"{weight} % for version {version}"
+        lambda: min(w.weights().get(version, 0), w.requested(version)) >= weight,
+        limit,
+        f"{weight} % for version {version}",
     )
 
 

@@ -133,15 +133,34 @@ async def promoted_in_full(w: World) -> None:
 
 
 async def approved(w: World) -> None:
-    """After the last step the rollout waits for a person."""
+    """After the last step the rollout waits for a person, who answers whenever it asks.
+
+    It may ask twice: a command is carried out once, and after a conflict the steps begin again.
+    """
     await first_deploy(w)
     w.apply("churn", spec("2", rollout={"approval": "Manual"}))
     await weighted(w, "2", 60)
     await w.sleep(10.0)
-    if w.weights().get("2", 0) > 60:
+    if w.requested("2") > 60:
         w.violation("I3", f"promoted without the approval: {w.weights()}")
     w.command("churn", "promote", w.revision("2"))
-    await serving(w, "2")
+    while True:
+        await w.until(lambda: not w.stage() or _asks_again(w), 900.0, "an end, or a question")
+        if not w.stage():
+            return
+        w.command("churn", "promote", None)
+        await w.until(lambda: not _acknowledged(w), LIMIT, "an old answer forgotten")
+        w.command("churn", "promote", w.revision("2"))
+
+
+def _asks_again(w: World) -> bool:
+    """Whether an approval is missing although the command that is there was carried out."""
+    reasons = (w.status().get("rollout") or {}).get("pauseReasons") or ()
+    return _acknowledged(w) and any(r["reason"] == "ApprovalRequired" for r in reasons)
+
+
+def _acknowledged(w: World) -> bool:
+    return bool((w.status().get("acknowledged") or {}).get("promote"))
 
 
 async def paused_and_resumed(w: World) -> None:

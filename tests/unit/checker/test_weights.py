@@ -154,6 +154,36 @@ def test_i3_the_route_gets_more_than_was_committed() -> None:
     )
 
 
+def late_route(*, deleted: bool, created: bool) -> Log:
+    """A route with all of the traffic on A comes 20 s late, in the first step of B."""
+    log = rolling().weigh(10)
+    late = log.look().number
+    log.wait(10)
+    if created:
+        log.remove("httproutes", "churn", actor="foreign")
+    if deleted:
+        log.remove("modeldeployments", "churn", actor="user")
+    return log.wait(10).route(weights={A: 100}, **{"pass": late})
+
+
+def test_i3_holds_when_a_route_is_made_late_for_an_object_that_was_deleted_meanwhile() -> None:
+    assert late_route(deleted=True, created=True).check() == []
+
+
+@pytest.mark.parametrize(("deleted", "created"), [(False, True), (True, False), (False, False)])
+def test_i3_a_late_route_has_more_than_was_committed(deleted: bool, created: bool) -> None:
+    log = late_route(deleted=deleted, created=created)
+    before = 0 if created else 90
+    expected = f"operator-1 raised aaaaaaaa on the route from {before} to 100; committed are 90"
+    assert log.told("I3") == expected
+
+
+def test_i3_a_route_for_a_deleted_object_by_a_pass_of_after_the_delete() -> None:
+    log = rolling().weigh(10).wait(10).remove("httproutes", "churn", actor="collector")
+    log.remove("modeldeployments", "churn", actor="user").wait(1).look()
+    assert {"I3", "I12"} <= log.route(weights={A: 100}).broken()
+
+
 def test_i3_a_clock_that_jumps_shortens_the_hold_by_no_more_than_it_jumped() -> None:
     log = rolling().weigh(10)
     log.event("fault", what="clock jump", actor="operator-1", offset=6.0)
