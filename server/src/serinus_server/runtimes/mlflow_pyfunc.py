@@ -28,12 +28,22 @@ _log = structlog.stdlib.get_logger(__name__)
 class PyFuncRuntime:
     """A model loaded with ``mlflow.pyfunc.load_model``; answers exactly as that does."""
 
+    name = "pyfunc"
+    predict_parts = None
+
     def __init__(self, model: Any) -> None:
+        self.row_wise = False  # until somebody has proved or measured it
+        self.quick = False
         self._model = model
         self._params_schema = model.metadata.get_params_schema()
         self.signature = _signature(model.metadata)
         flavors = [name for name in model.metadata.flavors if name != "python_function"]
         self.flavor = flavors[0] if flavors else "python_function"
+
+    @property
+    def model(self) -> Any:
+        """The loaded ``mlflow.pyfunc.PyFuncModel``, for runtimes that ask its inside directly."""
+        return self._model
 
     def predict(self, model_input: Any, params: Mapping[str, Any] | None) -> Any:
         from mlflow.exceptions import MlflowException
