@@ -89,6 +89,22 @@ def test_manual_approval_waits_after_the_last_step() -> None:
     assert weights_of(world, "2") == [0, 10, 50, 100]
 
 
+def test_an_answer_of_before_the_last_step_is_no_approval_and_people_are_told_so() -> None:
+    world = at_ten_percent(World(spec={**World().spec, "rollout": rollout(approval="Manual")}))
+    key = short(world.status.canary.revision)
+    world.commands = Commands(promote=key)
+    world.run(lambda w: w.status.rollout is not None and "ApprovalRequired" in reasons(w))
+    world.run_for(200)
+    assert world.by_version() == {"1": 50, "2": 50}
+    (asked,) = world.status.rollout.pause_reasons
+    assert asked.message.endswith("; the one that is there was answered before: remove it first")
+    world.commands = Commands()
+    world.run(lambda w: w.status.rollout.pause_reasons[0].message.endswith(f"promote={key}"))
+    world.commands = Commands(promote=key)
+    world.run(ended)
+    assert weights_of(world, "2") == [0, 10, 50, 100]
+
+
 def test_the_wait_for_approval_is_told_once_however_quiet_the_traffic_is() -> None:
     world = at_ten_percent(World(spec={**World().spec, "rollout": rollout(approval="Manual")}))
     world.run(lambda w: w.status.rollout is not None and "ApprovalRequired" in reasons(w))

@@ -152,6 +152,9 @@ def _passing(facts: Facts) -> list[tuple[str, str]]:
     if needs_approval(facts) and facts.status.canary is not None:
         key = short(facts.status.canary.revision)
         text = f"every step is done: it is promoted by the annotation serinus.dev/promote={key}"
+        if facts.status.acknowledged.promote:
+            # The same value again would be no change at all, and people would wait for ever.
+            text += "; the one that is there was answered before: remove it first"
         reasons.append((APPROVAL, text))
     policy = facts.spec.analysis.on_insufficient
     if policy.do is InsufficientPolicy.PAUSE and starved(facts):
