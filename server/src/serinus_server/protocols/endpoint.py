@@ -107,6 +107,7 @@ class PredictionEndpoint:
 
     async def _read(self, scope: Scope, receive: Receive, deadline: float) -> Request:
         content_type = ""
+        wanted: dict[str, str] = {}
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value.decode("latin-1")
@@ -114,8 +115,8 @@ class PredictionEndpoint:
                 raise errors.UnsupportedMedia("compressed request bodies are not supported")
             elif name == b"content-length" and int(value) > self._limits.max_bytes:
                 raise errors.RequestTooLarge(self._limits.max_bytes)
-            elif name == b"inference-header-content-length":
-                raise errors.MalformedRequest("the binary tensor extension is not supported")
+            elif name == b"inference-header-content-length":  # the V2 codec's
+                wanted = {"inference-header-content-length": value.decode("latin-1")}
         message = await self._receive(receive, deadline)
         body = self._within_limit(message.get("body", b""))
         if message.get("more_body", False):
@@ -125,7 +126,7 @@ class PredictionEndpoint:
                 parts += message.get("body", b"")
                 self._within_limit(parts)
             body = bytes(parts)
-        return Request(body, content_type, scope.get("path_params", {}))
+        return Request(body, content_type, scope.get("path_params", {}), wanted)
 
     async def _receive(self, receive: Receive, deadline: float) -> Message:
         try:

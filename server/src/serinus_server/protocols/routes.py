@@ -19,7 +19,7 @@ from serinus_server.protocols.json import write_json
 from serinus_server.protocols.mlflow import MlflowCodec
 from serinus_server.protocols.predict import PredictCodec
 from serinus_server.protocols.status import STATUS
-from serinus_server.protocols.v2 import V2Codec, check_names, model_metadata
+from serinus_server.protocols.v2 import EXTENSIONS, V2Codec, check_names, model_metadata
 from serinus_server.service.inference import Inference
 from serinus_server.service.lifecycle import Lifecycle, is_live, is_ready
 from serinus_server.service.model import Identity
@@ -62,7 +62,7 @@ def _predictions(service: Service) -> list[Route]:
 
 
 def _v2(service: Service) -> list[Route]:
-    server = write_json({"name": "serinus", "version": server_version(), "extensions": []})
+    server = write_json({"name": "serinus", "version": server_version(), "extensions": EXTENSIONS})
 
     async def metadata(_: Request) -> Response:
         return _json(server)
