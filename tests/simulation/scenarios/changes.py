@@ -21,6 +21,9 @@ from .basics import (
     weighted,
 )  # fmt: skip
 
+# Of a person without whom there is no end, in seconds: a conflict alone is over after ten minutes.
+PATIENCE = 900.0
+
 
 async def mid_canary(w: World, weight: int = 20) -> None:
     """Version 2 has some traffic beside version 1."""
@@ -139,13 +142,13 @@ async def approved(w: World) -> None:
     """
     await first_deploy(w)
     w.apply("churn", spec("2", rollout={"approval": "Manual"}))
-    await weighted(w, "2", 60)
+    await weighted(w, "2", 60, PATIENCE)
     await w.sleep(10.0)
     if w.requested("2") > 60:
         w.violation("I3", f"promoted without the approval: {w.weights()}")
     w.command("churn", "promote", w.revision("2"))
     while True:
-        await w.until(lambda: not w.stage() or _asks_again(w), 900.0, "an end, or a question")
+        await w.until(lambda: not w.stage() or _asks_again(w), PATIENCE, "an end, or a question")
         if not w.stage():
             return
         w.command("churn", "promote", None)

@@ -9,7 +9,7 @@ import pytest
 from memory import KEY, Shell
 
 from serinus.core.observed import Measurement, NoData, QueryFailed, Reading
-from serinus.ports import SeriesQuery
+from serinus.ports import Manifest, Ref, SeriesQuery
 from serinus.reconcile.observe import observe
 
 
@@ -97,3 +97,24 @@ async def test_the_skew_of_the_clock_is_observed(shell: Shell) -> None:
     snapshot = await observe(KEY, deps, shell.clock.now())
     assert snapshot is not None
     assert snapshot.seen.clock_skew == minute
+
+
+@pytest.mark.parametrize("minutes", [5, -5])
+async def test_a_clock_that_is_set_right_during_a_look_was_wrong_when_the_look_began(
+    shell: Shell, minutes: int
+) -> None:
+    wrong = timedelta(minutes=minutes)
+    right = shell.clock.time
+    skewed = dataclasses.replace(shell.deps, clock_skew=lambda: shell.clock.time - right)
+    shell.clock.time = now = right + wrong
+    original = shell.kube.get
+
+    async def get(ref: Ref) -> Manifest | None:
+        shell.clock.time = right
+        return await original(ref)
+
+    shell.kube.get = get
+    snapshot = await observe(KEY, skewed, now)
+    assert snapshot is not None
+    assert abs(snapshot.seen.clock_skew - wrong) < timedelta(seconds=1)
+    assert skewed.clock_skew() == timedelta(0)

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from serinus.api import names
@@ -32,6 +32,9 @@ from serinus.render.routes import ROUTERS
 from serinus.render.routes.base import Target
 from serinus.render.stamp import annotation
 
+# What calls and the clocks' rates may add up to; a clock that is set by less does no harm.
+_CLOCK_SET = timedelta(seconds=2)
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -52,6 +55,7 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
     Raises:
         ApiError: when the Kubernetes API cannot be read. Other sources' failures are values.
     """
+    began = asyncio.get_running_loop().time()
     found = await deps.kube.get(Ref(kinds.MODEL_DEPLOYMENT, key.namespace, key.name))
     if found is None:
         deps.claims.drop(key)
@@ -94,7 +98,7 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
         commands=read_commands(meta),
         rival=rival,
         epoch=deps.epoch(),
-        clock_skew=deps.clock_skew(),
+        clock_skew=_skew(deps, now, began),
     )
     return Snapshot(
         seen=seen,
@@ -105,6 +109,16 @@ async def observe(key: Key, deps: Deps, now: datetime, write_problem: str = "") 
         services=own_services,
         route=None if conflict else route,
     )
+
+
+def _skew(deps: Deps, now: datetime, began: float) -> timedelta:
+    """How far off the clock was when ``now`` was read, at the loop's time ``began``.
+
+    What is known is how far off it is by the end: where it was set meanwhile, ``now`` is of before.
+    """
+    took = timedelta(seconds=asyncio.get_running_loop().time() - began)
+    moved = deps.clock.now() - now - took
+    return deps.clock_skew() - (moved if abs(moved) >= _CLOCK_SET else timedelta(0))
 
 
 async def _children(key: Key, deps: Deps) -> list[Sequence[Manifest]]:
