@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -29,6 +31,12 @@ _JSON_NAMES = {
     bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array",
     dict: "an object", type(None): "null",
 }  # fmt: skip
+
+# Dates and times that NumPy reads as pandas does, 30 times as fast: without a time zone, and of
+# years that datetime64[ns] holds to their ends (NumPy does not say when it cannot).
+_PLAIN_DATETIME = re.compile(
+    r"(?:1[7-9]|2[01])\d\d-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)?", re.ASCII
+).fullmatch
 
 
 def converter_for(column: Column, label: str) -> Converter:
@@ -133,11 +141,12 @@ def _integers(values: Values, dtype: np.dtype[Any], label: str, want: str) -> np
                     f"has a fraction, but the signature wants {want}", field=label, row=row
                 )
         values = [int(value) for value in values]
-    limits = np.iinfo(dtype)
-    for row, value in enumerate(values):
-        if not limits.min <= value <= limits.max:
-            raise InvalidInput(f"does not fit into {want}", field=label, row=row)
-    return np.array(values, dtype=dtype)
+    try:
+        return np.array(values, dtype=dtype)
+    except OverflowError:
+        limits = np.iinfo(dtype)
+        row = next(row for row, value in enumerate(values) if not limits.min <= value <= limits.max)
+        raise InvalidInput(f"does not fit into {want}", field=label, row=row) from None
 
 
 def _booleans(values: Values, label: str) -> Any:
@@ -158,13 +167,17 @@ def _binary(values: Values, label: str) -> list[bytes | None]:
 
 
 def _datetimes(values: Values, label: str) -> Any:
-    import pandas as pd
-
     if isinstance(values, np.ndarray) and values.dtype.kind == "M":
         return values
     items = _of_types(values, {str, type(None)}, label, "datetime (an ISO 8601 string)")
+    if all(map(_PLAIN_DATETIME, filter(None, items))) and "" not in items:
+        with contextlib.suppress(ValueError):  # no day of the calendar: pandas finds which
+            return np.array(items, dtype="datetime64[ns]")
+    import pandas as pd
+
     try:
-        return pd.to_datetime(pd.Series(items, dtype=object), format="ISO8601").dt.as_unit("ns")
+        series = pd.to_datetime(pd.Series(items, dtype=object), format="ISO8601").dt.as_unit("ns")
+        return series.to_numpy() if isinstance(series.dtype, np.dtype) else series
     except (ValueError, OverflowError, AttributeError):
         for row, value in enumerate(items):
             try:

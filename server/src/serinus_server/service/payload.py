@@ -26,13 +26,27 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
+class Split:
+    """Rows of values, all as long as ``names``, which are distinct."""
+
+    names: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+
+    def columns(self) -> Columns:
+        """The same input column by column."""
+        return Columns(
+            {name: [row[index] for row in self.rows] for index, name in enumerate(self.names)}
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Array:
     """One input without a name: nested lists, or an array that knows its dtype."""
 
     values: Values
 
 
-Payload: TypeAlias = Records | Columns | Array
+Payload: TypeAlias = Records | Columns | Split | Array
 
 
 @dataclass(frozen=True, slots=True)
