@@ -22,7 +22,7 @@ from serinus_server.errors import LoadFailed, LoadTimeout, StartupError
 from serinus_server.protocols.codec import Request, answer
 from serinus_server.protocols.endpoint import Limits
 from serinus_server.protocols.mlflow import MlflowCodec
-from serinus_server.protocols.routes import Service, routes
+from serinus_server.protocols.routes import Predictions, Service, routes
 from serinus_server.runtimes.base import Runtime
 from serinus_server.service.inference import Inference
 from serinus_server.service.lifecycle import Event, Lifecycle, State
@@ -54,8 +54,9 @@ class Application:
         self._identity = Identity(settings.model_name, settings.model_version, settings.revision)
         self.metrics = Metrics(settings.model_name, settings.revision, settings.latency_bounds)
         self.lifecycle = Lifecycle(_log_change)
-        limiter = Limiter(settings.max_concurrency, self.metrics.in_flight.set)
-        self.inference = Inference(self.lifecycle, limiter)
+        limiter = Limiter(settings.max_concurrency)
+        self.metrics.watch_in_flight(lambda: limiter.used)
+        self.inference = Inference(self.lifecycle, limiter, settings.max_batch_rows)
         self._load_runtime = load_runtime
         self._workspace: Path | None = None
         self._ended = asyncio.Event()
@@ -67,7 +68,9 @@ class Application:
             self._identity,
             Limits(settings.max_request_bytes, settings.request_timeout),
         )
-        starlette = Starlette(routes=routes(service))
+        predictions = Predictions.of(service)
+        self.lanes = predictions.lanes(self._identity)
+        starlette = Starlette(routes=routes(service, predictions))
         starlette.router.redirect_slashes = False
         self.asgi: ASGIApp = _CloseWhenDraining(starlette, self.lifecycle)
 
@@ -158,7 +161,7 @@ class Application:
     def _become_ready(self, runtime: Runtime) -> None:
         if self.lifecycle.state is not State.WARMING:
             return
-        self.inference.model = ServedModel(runtime, self._identity, self.metrics.observe_rows)
+        self.inference.open(ServedModel(runtime, self._identity, self.metrics.observe_rows))
         self.metrics.model_ready(self._watch.seconds)
         self.lifecycle.apply(Event.WARMED)
 

@@ -27,13 +27,17 @@ ENV_REQUEST_TIMEOUT = "SERINUS_REQUEST_TIMEOUT"
 ENV_MAX_REQUEST_BYTES = "SERINUS_MAX_REQUEST_BYTES"  # integer
 ENV_MAX_CONCURRENCY = "SERINUS_MAX_CONCURRENCY"  # integer
 ENV_MAX_BATCH_ROWS = "SERINUS_MAX_BATCH_ROWS"  # integer; 1: requests are never asked together
+ENV_MAX_BATCH_ROWS = "SERINUS_MAX_BATCH_ROWS"  # integer; 1 switches micro-batching off
 ENV_DRAIN_SECONDS = "SERINUS_DRAIN_SECONDS"  # serve this long after SIGTERM, not ready
 ENV_LOG_FORMAT = "SERINUS_LOG_FORMAT"  # json | console
 ENV_ALLOW_CUSTOM_CODE = (
     "SERINUS_ALLOW_CUSTOM_CODE"  # true: models may bring Python code of their own
 )
+ENV_MAX_MODEL_BYTES = "SERINUS_MAX_MODEL_BYTES"  # integer; all files of the model together
 ENV_TERMINATION_LOG = "SERINUS_TERMINATION_LOG"  # file for the reason of a failed start
 ENV_TRACKING_URI = "MLFLOW_TRACKING_URI"
+
+DEFAULT_MAX_MODEL_BYTES = 10 * 1024**3
 
 # Names a user may not set for the server: they change what code runs or which bytes are trusted.
 RESERVED_ENV_PREFIXES = ("SERINUS_", "MLFLOW_", "PYTHON", "LD_", "DATABRICKS_")

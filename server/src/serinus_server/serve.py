@@ -58,7 +58,7 @@ async def serve(settings: Settings, listener: socket.socket) -> str | None:
     server = _Server(
         uvicorn.Config(
             application.asgi,
-            http=guarded_protocol(settings.request_timeout),
+            http=guarded_protocol(settings.request_timeout, application.lanes),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -97,6 +97,10 @@ class Settings(BaseModel):
     max_concurrency: int = Field(
         64, alias=contract.ENV_MAX_CONCURRENCY, ge=1, description="predictions in flight at once"
     )
+    max_batch_rows: int = Field(
+        64, alias=contract.ENV_MAX_BATCH_ROWS, ge=1, le=100_000,
+        description="rows of several requests that are asked in one call; 1: never",
+    )  # fmt: skip
     drain_seconds: float = Field(
         5.0, alias=contract.ENV_DRAIN_SECONDS, ge=0, le=3600,
         description="how long to serve on after SIGTERM, not ready",
@@ -107,6 +111,10 @@ class Settings(BaseModel):
     allow_custom_code: bool = Field(
         False, alias=contract.ENV_ALLOW_CUSTOM_CODE,
         description="true: the model may bring Python code of its own",
+    )  # fmt: skip
+    max_model_bytes: int = Field(
+        contract.DEFAULT_MAX_MODEL_BYTES, alias=contract.ENV_MAX_MODEL_BYTES, ge=1,
+        description="largest model, all its files together",
     )  # fmt: skip
     termination_log: Path = Field(
         Path("/dev/termination-log"), alias=contract.ENV_TERMINATION_LOG,

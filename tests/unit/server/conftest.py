@@ -213,6 +213,10 @@ class ScriptedRuntime:
     """A model whose answer the test writes; stands where the MLflow model would."""
 
     flavor = "scripted"
+    name = "scripted"
+    row_wise = False
+    quick = False
+    predict_parts = None
 
     def __init__(self, predict: Callable[[Any], Any], signature: Signature | None = None) -> None:
         self._predict = predict

@@ -10,6 +10,8 @@ from serinus_server.errors import RequestError
 from serinus_server.service.model import ServedModel
 from serinus_server.service.payload import Payload, Prediction
 
+JSON_HEADERS: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -35,7 +37,7 @@ class Answer:
     """The body of an answer, and the headers beside those that all answers have."""
 
     body: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ((b"content-type", b"application/json"),)
+    headers: tuple[tuple[bytes, bytes], ...] = JSON_HEADERS
 
 
 class Codec(Protocol):

@@ -1,33 +1,35 @@
 """The one way a prediction request takes, whatever its protocol: limits, model, metrics, answer.
 
-A plain ASGI application, because it is the hot path: what is the same for all requests is made
-once, in the constructor.
+A ``Call`` is one request on that way, driven by callbacks. ``connection.LaneCall`` feeds it from a
+connection directly, which is the hot path; ``PredictionEndpoint`` itself is an ASGI application
+for all the requests whose path is not written as usual.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
+import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
-import structlog
 from starlette.types import Message, Receive, Scope, Send
 
 from serinus_server import contract, errors
-from serinus_server.protocols.codec import Answer, Codec, Request, answer
+from serinus_server.protocols.codec import JSON_HEADERS, Answer, Codec, Question, Request, answer
 from serinus_server.protocols.status import STATUS
-from serinus_server.service.inference import Inference
-from serinus_server.service.model import Identity
+from serinus_server.service.inference import Inference, Job, unexpected
+from serinus_server.service.model import Identity, ServedModel
+from serinus_server.service.payload import Prediction
 from serinus_server.telemetry.metrics import RequestSeries
-from serinus_server.telemetry.stopwatch import Stopwatch
 
-_log = structlog.stdlib.get_logger(__name__)
+Headers = tuple[tuple[bytes, bytes], ...]
 
 _CLIENT_GONE = 499  # counted, never sent: nobody is there to read it
-
-
-class _ClientGone(Exception):
-    """The client closed the connection before its body was complete."""
+_LARGE_BODY = 32 * 1024  # bytes; decoding more than these would hold up the event loop
+_BINARY_HEADER = b"inference-header-content-length"
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +37,154 @@ class Limits:
     """What one request may cost."""
 
     max_bytes: int
-    timeout: float  # seconds from the request's first byte here to its answer
+    timeout: float  # seconds from the request's head to its answer
+
+
+class Call:
+    """One prediction request. Subclasses bring its bytes and take its response away.
+
+    ``start``, then ``ask`` once the body is complete; or ``fail``, or ``leave``, at any time.
+    """
+
+    __slots__ = (
+        "_asked", "_begin", "_content_type", "_holds_slot", "_job", "_model", "_path", "_question",
+        "_wanted", "deadline", "endpoint", "over",
+    )  # fmt: skip
+
+    def __init__(self, endpoint: PredictionEndpoint, path: Mapping[str, str]) -> None:
+        self.endpoint = endpoint
+        self.over = False
+        self._path = path
+        self._holds_slot = False
+        self._job: Job | None = None
+        self._content_type = ""
+        self._wanted = _NO_HEADERS
+
+    def respond(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
+        """Send the response; ``close`` when nothing else may follow on the connection."""
+        raise NotImplementedError
+
+    def start(self, headers: Iterable[tuple[bytes, bytes]], now: float) -> None:
+        """Admission, and whatever ``headers`` (lower-case names) say; ``now`` is the loop's time."""
+        endpoint = self.endpoint
+        limits = endpoint.limits
+        self._begin = time.perf_counter()
+        self.deadline = now + limits.timeout
+        try:
+            self._model = endpoint.inference.admit()
+            self._holds_slot = True
+            for name, value in headers:
+                if name == b"content-type":
+                    self._content_type = value.decode("latin-1")
+                elif name == b"content-length":
+                    if int(value) > limits.max_bytes:
+                        raise errors.RequestTooLarge(limits.max_bytes)
+                elif name == b"content-encoding":
+                    if value.strip().lower() not in (b"", b"identity"):
+                        raise errors.UnsupportedMedia("compressed request bodies are not supported")
+                elif name == _BINARY_HEADER:
+                    self._wanted = {_BINARY_HEADER.decode(): value.decode("latin-1")}
+        except errors.RequestError as error:
+            self.fail(error)
+
+    def ask(self, body: bytes) -> None:
+        """The body is complete: ask the model. The response comes later, or at once if it is bad."""
+        endpoint = self.endpoint
+        request = Request(body, self._content_type, self._path, self._wanted)
+        timeout = endpoint.limits.timeout
+        if len(body) > _LARGE_BODY:
+            self._holds_slot = False
+            self._job = endpoint.inference.offload(
+                partial(_answer, endpoint.codec, request), self.deadline, timeout, self._answered
+            )
+            return
+        try:
+            model = self._model
+            question = endpoint.codec.decode(model, request)
+            params = question.params
+            model_input, rows = model.bind(question.payload, params)
+        except errors.RequestError as error:
+            self.fail(error)
+        except Exception:  # noqa: BLE001 - a mistake of ours
+            self.fail(unexpected())
+        else:
+            self._holds_slot = False
+            if endpoint.inference.is_large(rows):
+                self._job = endpoint.inference.offload(
+                    partial(_ask, endpoint.codec, question, model_input, rows),
+                    self.deadline, timeout, self._answered,
+                )  # fmt: skip
+                return
+            self._question = question
+            self._job = endpoint.inference.submit(
+                model_input, rows, params, self.deadline, timeout, self._predicted
+            )
+
+    def fail(self, error: errors.RequestError) -> None:
+        """Respond with ``error``; nothing is awaited any more."""
+        headers = JSON_HEADERS
+        close = False
+        if isinstance(error, errors.Overloaded):
+            headers = (*headers, (b"retry-after", b"%d" % error.retry_after))
+        elif isinstance(error, (errors.RequestTooLarge, errors.BodyTimeout)):
+            # The rest of the body is not read: what follows on this connection would be garbage.
+            close = True
+        self._end(STATUS[type(error)])
+        self.respond(STATUS[type(error)], headers, self.endpoint.codec.error(error), close=close)
+
+    def leave(self) -> None:
+        """The client is gone."""
+        if not self.over:
+            if self._job is not None:
+                self.endpoint.inference.withdraw(self._job)
+            self._end(_CLIENT_GONE)
+
+    def _predicted(self, outcome: Prediction | errors.RequestError) -> None:
+        if isinstance(outcome, errors.RequestError):
+            self.fail(outcome)
+            return
+        endpoint = self.endpoint
+        try:
+            found = endpoint.codec.encode(self._model, self._question, outcome)
+        except errors.RequestError as error:
+            self.fail(error)
+        except Exception:  # noqa: BLE001 - an answer that has no JSON form, or a mistake of ours
+            self.fail(unexpected())
+        else:
+            self._end(200)
+            self.respond(200, found.headers, found.body, close=False)
+
+    def _answered(self, outcome: Answer | errors.RequestError) -> None:
+        if isinstance(outcome, errors.RequestError):
+            self.fail(outcome)
+        else:
+            self._end(200)
+            self.respond(200, outcome.headers, outcome.body, close=False)
+
+    def _end(self, status: int) -> None:
+        self.over = True
+        endpoint = self.endpoint
+        if self._holds_slot:
+            self._holds_slot = False
+            endpoint.inference.abandon()
+        endpoint.series.observe(status, time.perf_counter() - self._begin)
+
+
+def _answer(codec: Codec, request: Request, model: ServedModel) -> Answer:
+    return answer(codec, model, request)
+
+
+def _ask(
+    codec: Codec, question: Question, model_input: Any, rows: int, model: ServedModel
+) -> Answer:
+    return codec.encode(model, question, model.ask(model_input, rows, question.params))
 
 
 class PredictionEndpoint:
-    """Answers the prediction requests of one protocol."""
+    """Where the predictions of one protocol are asked for: what all its calls share.
+
+    As an ASGI application it serves the calls that do not come by the lane.
+    """
 
     def __init__(
         self,
@@ -49,105 +194,69 @@ class PredictionEndpoint:
         identity: Identity,
         limits: Limits,
     ) -> None:
-        self._codec = codec
-        self._inference = inference
-        self._series = series
-        self._limits = limits
-        self._headers = [
+        self.codec = codec
+        self.inference = inference
+        self.series = series
+        self.limits = limits
+        self.headers: Headers = (
             (contract.HEADER_REVISION.encode(), identity.revision.encode()),
             (contract.HEADER_VERSION.encode(), identity.version.encode()),
-        ]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        watch = Stopwatch.start()
-        status = 500
-        headers = self._headers
-        try:
-            try:
-                found = await self._answer(scope, receive)
-                status = 200
-            except errors.RequestError as error:
-                status = STATUS[type(error)]
-                headers = [*headers, *_headers_of(error)]
-                found = Answer(self._codec.error(error))
-            except _ClientGone:
-                status = _CLIENT_GONE
-                return
-            except Exception:  # noqa: BLE001 - an answer that has no JSON form, or a mistake of ours
-                error_id = secrets.token_hex(6)
-                _log.exception("request failed", error_id=error_id, protocol=self._codec.name)
-                found = Answer(self._codec.error(errors.PredictionFailed(error_id)))
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": status,
-                    "headers": [
-                        *headers,
-                        *found.headers,
-                        (b"content-length", b"%d" % len(found.body)),
-                    ],
-                }
-            )
-            await send({"type": "http.response.body", "body": found.body})
-        finally:
-            self._series.observe(status, watch.seconds)
-
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
-        deadline = asyncio.get_running_loop().time() + self._limits.timeout
-        self._inference.admit()
-        try:
-            request = await self._read(scope, receive, deadline)
-        except BaseException:
-            self._inference.abandon()
-            raise
-        codec = self._codec
-        return await self._inference.run(
-            lambda model: answer(codec, model, request), deadline, self._limits.timeout
         )
 
-    async def _read(self, scope: Scope, receive: Receive, deadline: float) -> Request:
-        content_type = ""
-        wanted: dict[str, str] = {}
-        for name, value in scope["headers"]:
-            if name == b"content-type":
-                content_type = value.decode("latin-1")
-            elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-                raise errors.UnsupportedMedia("compressed request bodies are not supported")
-            elif name == b"content-length" and int(value) > self._limits.max_bytes:
-                raise errors.RequestTooLarge(self._limits.max_bytes)
-            elif name == b"inference-header-content-length":  # the V2 codec's
-                wanted = {"inference-header-content-length": value.decode("latin-1")}
-        message = await self._receive(receive, deadline)
-        body = self._within_limit(message.get("body", b""))
-        if message.get("more_body", False):
-            parts = bytearray(body)
-            while message.get("more_body", False):
-                message = await self._receive(receive, deadline)
-                parts += message.get("body", b"")
-                self._within_limit(parts)
-            body = bytes(parts)
-        return Request(body, content_type, scope.get("path_params", {}), wanted)
-
-    async def _receive(self, receive: Receive, deadline: float) -> Message:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        call = _AsgiCall(self, scope.get("path_params", {}))
+        call.start(scope["headers"], asyncio.get_running_loop().time())
         try:
-            async with asyncio.timeout_at(deadline):
-                message = await receive()
-        except TimeoutError:
-            raise errors.BodyTimeout(self._limits.timeout) from None
-        if message["type"] == "http.disconnect":
-            raise _ClientGone
-        return message
+            if not call.over:
+                await self._read(call, receive)
+            if call.response is None and call.over:
+                return
+            await call.responded.wait()
+        except asyncio.CancelledError:
+            call.leave()
+            raise
+        assert call.response is not None  # noqa: S101 - just waited for
+        start, body = call.response
+        await send(start)
+        await send(body)
 
-    def _within_limit(self, body: bytes | bytearray) -> bytes:
-        if len(body) > self._limits.max_bytes:
-            raise errors.RequestTooLarge(self._limits.max_bytes)
-        return body  # type: ignore[return-value]  # callers keep a bytearray apart
+    async def _read(self, call: _AsgiCall, receive: Receive) -> None:
+        parts = bytearray()
+        more = True
+        while more:
+            try:
+                async with asyncio.timeout_at(call.deadline):
+                    message = await receive()
+            except TimeoutError:
+                call.fail(errors.BodyTimeout(self.limits.timeout))
+                return
+            if message["type"] == "http.disconnect":
+                call.leave()
+                return
+            parts += message.get("body", b"")
+            if len(parts) > self.limits.max_bytes:
+                call.fail(errors.RequestTooLarge(self.limits.max_bytes))
+                return
+            more = message.get("more_body", False)
+        call.ask(bytes(parts))
 
 
-def _headers_of(error: errors.RequestError) -> list[tuple[bytes, bytes]]:
-    if isinstance(error, errors.Overloaded):
-        return [(b"retry-after", b"%d" % error.retry_after)]
-    if isinstance(error, (errors.RequestTooLarge, errors.BodyTimeout)):
-        # The rest of the body is not read: what follows on this connection would be garbage.
-        return [(b"connection", b"close")]
-    return []
+class _AsgiCall(Call):
+    """A call whose bytes come and go through ASGI."""
+
+    __slots__ = ("responded", "response")
+
+    def __init__(self, endpoint: PredictionEndpoint, path: Mapping[str, str]) -> None:
+        super().__init__(endpoint, path)
+        self.responded = asyncio.Event()
+        self.response: tuple[Message, Message] | None = None
+
+    def respond(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
+        all_headers = [*self.endpoint.headers, *headers, (b"content-length", b"%d" % len(body))]
+        if close:
+            all_headers.append((b"connection", b"close"))
+        self.response = (
+            {"type": "http.response.start", "status": status, "headers": all_headers},
+            {"type": "http.response.body", "body": body},
+        )
+        self.responded.set()

@@ -10,7 +10,6 @@ from importlib.metadata import PackageNotFoundError, version
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
 
 from serinus_server import contract, errors
 from serinus_server.protocols.codec import Codec
@@ -37,28 +36,52 @@ class Service:
     limits: Limits
 
 
-def routes(service: Service) -> list[Route]:
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """The endpoints of all protocols."""
+
+    v2: PredictionEndpoint
+    mlflow: PredictionEndpoint
+    predict: PredictionEndpoint
+
+    @classmethod
+    def of(cls, service: Service) -> Predictions:
+        def endpoint(codec: Codec) -> PredictionEndpoint:
+            return PredictionEndpoint(
+                codec,
+                service.inference,
+                service.metrics.live[codec.name],
+                service.identity,
+                service.limits,
+            )
+
+        return cls(endpoint(V2Codec()), endpoint(MlflowCodec()), endpoint(PredictCodec()))
+
+    def lanes(self, identity: Identity) -> dict[bytes, PredictionEndpoint]:
+        """The paths, as clients write them, whose POSTs need no routing."""
+        base = f"/v2/models/{identity.model}"
+        paths = {
+            f"{base}/infer": self.v2,
+            "/invocations": self.mlflow,
+            "/predict": self.predict,
+        }
+        if identity.version:
+            paths[f"{base}/versions/{identity.version}/infer"] = self.v2
+        return {path.encode(): endpoint for path, endpoint in paths.items()}
+
+    def routes(self) -> list[Route]:
+        """The same for everybody else, such as clients that ask for another model."""
+        return [
+            Route("/v2/models/{model}/infer", self.v2, methods=["POST"]),
+            Route("/invocations", self.mlflow, methods=["POST"]),
+            Route("/predict", self.predict, methods=["POST"]),
+            Route("/v2/models/{model}/versions/{version}/infer", self.v2, methods=["POST"]),
+        ]
+
+
+def routes(service: Service, predictions: Predictions) -> list[Route]:
     """All routes of the server."""
-    return [*_predictions(service), *_v2(service), *_others(service)]
-
-
-def _predictions(service: Service) -> list[Route]:
-    def endpoint(codec: Codec) -> ASGIApp:
-        return PredictionEndpoint(
-            codec,
-            service.inference,
-            service.metrics.live[codec.name],
-            service.identity,
-            service.limits,
-        )
-
-    v2 = endpoint(V2Codec())
-    return [
-        Route("/v2/models/{model}/infer", v2, methods=["POST"]),
-        Route("/invocations", endpoint(MlflowCodec()), methods=["POST"]),
-        Route("/predict", endpoint(PredictCodec()), methods=["POST"]),
-        Route("/v2/models/{model}/versions/{version}/infer", v2, methods=["POST"]),
-    ]
+    return [*predictions.routes(), *_v2(service), *_others(service)]
 
 
 def _v2(service: Service) -> list[Route]:

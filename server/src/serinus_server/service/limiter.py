@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from serinus_server.errors import Overloaded
 
 
 class Limiter:
     """Counts slots on the event loop. A slot is free again when its prediction has really ended."""
 
-    def __init__(self, limit: int, on_change: Callable[[int], None] = lambda _used: None) -> None:
-        self._limit = limit
-        self._used = 0
-        self._on_change = on_change
+    __slots__ = ("_limit", "used")
 
-    @property
-    def used(self) -> int:
-        return self._used
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.used = 0
 
     def acquire(self) -> None:
         """Take a slot.
@@ -25,12 +20,10 @@ class Limiter:
         Raises:
             Overloaded: all slots are taken.
         """
-        if self._used >= self._limit:
+        if self.used >= self._limit:
             raise Overloaded(self._limit)
-        self._used += 1
-        self._on_change(self._used)
+        self.used += 1
 
     def release(self) -> None:
         """Give a slot back."""
-        self._used -= 1
-        self._on_change(self._used)
+        self.used -= 1

@@ -6,6 +6,7 @@ an increase that Prometheus can see. Children are bound here, once: a request to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -20,6 +21,7 @@ from prometheus_client import (
 from serinus_server import contract
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_CODES = ("", "1xx", "2xx", "3xx", "4xx", "5xx")  # by the first digit of an HTTP status
 _BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -32,7 +34,7 @@ class RequestSeries:
 
     def observe(self, status: int, seconds: float) -> None:
         """Count one request by the class of its HTTP status, with its duration."""
-        self.by_code[f"{status // 100}xx"].inc()
+        self.by_code[_CODES[status // 100]].inc()
         self.duration.observe(seconds)
 
 
@@ -62,7 +64,7 @@ class Metrics:
             contract.METRIC_BATCH_SIZE, "Rows in one call of the model.", own,
             registry=self.registry, buckets=_BATCH_BUCKETS,
         ).labels(model, revision)  # fmt: skip
-        self.in_flight = Gauge(
+        self._in_flight = Gauge(
             contract.METRIC_IN_FLIGHT, "Predictions in flight.", own, registry=self.registry
         ).labels(model, revision)
         self._info = Gauge(
@@ -79,6 +81,10 @@ class Metrics:
         }
         # The logged example has the form of MLflow's own protocol.
         self.warmup = self._series("mlflow", contract.TRAFFIC_WARMUP)
+
+    def watch_in_flight(self, count: Callable[[], int]) -> None:
+        """Ask ``count`` at every scrape, so that requests need not tell it twice each."""
+        self._in_flight.set_function(count)
 
     def observe_rows(self, rows: int) -> None:
         """Count one call of the model, with its rows."""

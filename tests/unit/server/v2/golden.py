@@ -76,6 +76,7 @@ class Echo:
     flavor = "echo"
     row_wise = False
     quick = False
+    predict_parts = None
 
     def __init__(self, signature: Signature | None = None, answer: Any = None) -> None:
         self.signature = signature or Signature()
