@@ -8,7 +8,7 @@ they are, so they never hold paths of this machine, stack traces or whole inputs
       RequestError            one request could not be answered
         MalformedRequest      not JSON, or not the protocol's form
         UnsupportedMedia      content type or content encoding that is not spoken here
-        RequestTooLarge       more bytes than the limit
+        RequestTooLarge       more bytes or values than the limit
         BodyTimeout           the client did not send its body in time
         UnknownModel          another model's name or version
         InvalidInput          well-formed, but not what the model's signature wants
@@ -40,10 +40,10 @@ class UnsupportedMedia(RequestError):
 
 
 class RequestTooLarge(RequestError):
-    """The body has more bytes than ``limit``."""
+    """The body has more bytes, or what else ``unit`` says, than ``limit``."""
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"the request body is larger than the limit of {limit} bytes")
+    def __init__(self, limit: int, unit: str = "bytes") -> None:
+        super().__init__(f"the request body is larger than the limit of {limit} {unit}")
         self.limit = limit
 
 

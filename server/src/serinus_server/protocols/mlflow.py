@@ -11,10 +11,10 @@ import numpy as np
 from serinus_server import errors
 from serinus_server.errors import InvalidInput, MalformedRequest
 from serinus_server.protocols.codec import Answer, Question, Request
-from serinus_server.protocols.json import predictions_of, read_json, write_json
+from serinus_server.protocols.json import MAX_ELEMENTS, read_json, write_json, write_predictions
 from serinus_server.runtimes.base import Column, Signature
 from serinus_server.service.model import ServedModel
-from serinus_server.service.payload import Array, Columns, Payload, Prediction, Records
+from serinus_server.service.payload import Array, Columns, Payload, Prediction, Records, Split
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 JSON_TYPE = "application/json"
@@ -34,19 +34,26 @@ ERROR_CODES: Mapping[type[errors.RequestError], str] = {
     errors.PredictionFailed: "INTERNAL_ERROR",
 }
 
+_DICT = {dict}
+_LIST = {list}
+
 
 class MlflowCodec:
     """MLflow's scoring protocol."""
 
     name = "mlflow"
 
+    def __init__(self, max_elements: int = MAX_ELEMENTS) -> None:
+        self._max_elements = max_elements
+
     def decode(self, model: ServedModel, request: Request) -> Question:
-        if _media_type(request.content_type) == CSV_TYPE:
+        content_type = request.content_type
+        if content_type != JSON_TYPE and _media_type(content_type) == CSV_TYPE:
             return Question(_read_csv(request.body, model.signature))
-        return Question(*_read_document(request.body))
+        return Question(*_read_document(read_json(request.body, self._max_elements)))
 
     def encode(self, model: ServedModel, question: Question, prediction: Prediction) -> Answer:
-        return Answer(write_json({"predictions": predictions_of(prediction.values)}))
+        return Answer(b'{"predictions":%s}' % write_predictions(prediction.values))
 
     def error(self, error: errors.RequestError) -> bytes:
         return write_json({"error_code": ERROR_CODES[type(error)], "message": str(error)})
@@ -65,10 +72,13 @@ def _media_type(content_type: str) -> str:
     return media_type
 
 
-def _read_document(body: bytes) -> tuple[Payload, dict[str, Any] | None]:
-    document = read_json(body)
+def _read_document(document: Any) -> tuple[Payload, dict[str, Any] | None]:
     if not isinstance(document, dict):
         raise MalformedRequest(f"the body must be an object with exactly one of {', '.join(FORMS)}")
+    if len(document) == 1:
+        ((form, value),) = document.items()
+        if form in _READERS:
+            return _READERS[form](value), None
     forms = [form for form in FORMS if form in document]
     others = sorted(document.keys() - {*FORMS, "params"})
     if len(forms) != 1 or others:
@@ -89,35 +99,38 @@ def _read_split(value: Any) -> Payload:
     if others := sorted(value.keys() - {"columns", "data", "index"}):
         raise MalformedRequest(f"dataframe_split has unknown keys: {', '.join(others)}")
     rows = value["data"]
-    for number, row in enumerate(rows):
-        if not isinstance(row, list):
-            raise MalformedRequest(f"dataframe_split: row {number} of data is no array")
+    if not set(map(type, rows)) <= _LIST:
+        number = next(number for number, row in enumerate(rows) if type(row) is not list)
+        raise MalformedRequest(f"dataframe_split: row {number} of data is no array")
     columns = value.get("columns")
     if columns is None:
         return Array(rows)
-    if not isinstance(columns, list) or len(set(map(str, columns))) != len(columns):
+    if not isinstance(columns, list):
         raise MalformedRequest("dataframe_split: columns must be an array of distinct names")
-    for number, row in enumerate(rows):
-        if len(row) != len(columns):
-            raise InvalidInput(
-                f"has {len(row)} values, but columns has {len(columns)} names", row=number
-            )
+    names = list(map(str, columns))
+    if len(set(names)) != len(names):
+        raise MalformedRequest("dataframe_split: columns must be an array of distinct names")
+    if not set(map(len, rows)) <= {len(names)}:
+        number = next(number for number, row in enumerate(rows) if len(row) != len(names))
+        raise InvalidInput(
+            f"has {len(rows[number])} values, but columns has {len(names)} names", row=number
+        )
     if columns == list(range(len(columns))):  # pandas' names for columns that have none
         return Array(rows)
-    return Columns({str(name): [row[index] for row in rows] for index, name in enumerate(columns)})
+    return Split(names, rows)
 
 
 def _read_records(value: Any) -> Payload:
-    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+    if not isinstance(value, list) or not set(map(type, value)) <= _DICT:
         raise MalformedRequest("dataframe_records must be an array of objects")
     return Records(value)
 
 
 def _read_instances(value: Any) -> Payload:
-    if isinstance(value, list) and value and isinstance(value[0], dict):
-        for number, row in enumerate(value):
-            if not isinstance(row, dict):
-                raise MalformedRequest(f"instances: row {number} is no object as row 0 is")
+    if isinstance(value, list) and value and type(value[0]) is dict:
+        if set(map(type, value)) != _DICT:
+            number = next(number for number, row in enumerate(value) if type(row) is not dict)
+            raise MalformedRequest(f"instances: row {number} is no object as row 0 is")
         return Records(value)
     if not isinstance(value, list):
         raise MalformedRequest("instances must be an array")

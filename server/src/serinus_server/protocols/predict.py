@@ -7,8 +7,8 @@ from typing import Any
 
 from serinus_server import errors
 from serinus_server.protocols.codec import Answer, Question, Request
-from serinus_server.protocols.json import predictions_of, read_json, write_json
-from serinus_server.service.model import ServedModel
+from serinus_server.protocols.json import MAX_ELEMENTS, read_json, write_json, write_predictions
+from serinus_server.service.model import Identity, ServedModel
 from serinus_server.service.payload import Array, Payload, Prediction, Records
 
 ERROR_TYPES: Mapping[type[errors.RequestError], str] = {
@@ -24,26 +24,38 @@ ERROR_TYPES: Mapping[type[errors.RequestError], str] = {
     errors.PredictionFailed: "prediction_failed",
 }
 
+_DICT = {dict}
+_LIST = {list}
+
 
 class PredictCodec:
     """The plain protocol; its errors have the form that FastAPI made familiar."""
 
     name = "predict"
 
+    def __init__(self, max_elements: int = MAX_ELEMENTS) -> None:
+        self._max_elements = max_elements
+        self._tail: tuple[Identity | None, bytes] = (None, b"")
+
     def decode(self, model: ServedModel, request: Request) -> Question:
-        return Question(_payload(read_json(request.body)))
+        return Question(_payload(read_json(request.body, self._max_elements)))
 
     def encode(self, model: ServedModel, question: Question, prediction: Prediction) -> Answer:
-        return Answer(
-            write_json(
-                {
-                    "predictions": predictions_of(prediction.values),
-                    "model": model.identity.model,
-                    "version": model.identity.version,
-                    "revision": model.identity.revision,
-                }
-            )
-        )
+        values = write_predictions(prediction.values)
+        return Answer(b'{"predictions":%s%s' % (values, self._tail_of(model.identity)))
+
+    def _tail_of(self, identity: Identity) -> bytes:
+        """What follows the predictions; made once, since a server has one identity."""
+        known, tail = self._tail
+        if known is not identity:
+            who = {
+                "model": identity.model,
+                "version": identity.version,
+                "revision": identity.revision,
+            }
+            tail = b"," + write_json(who)[1:]
+            self._tail = (identity, tail)
+        return tail
 
     def error(self, error: errors.RequestError) -> bytes:
         where: list[Any] = ["body"]
@@ -57,12 +69,13 @@ class PredictCodec:
 
 
 def _payload(document: Any) -> Payload:
-    if isinstance(document, dict):
+    if type(document) is dict:
         return Records([document])
-    if isinstance(document, list):
-        if all(isinstance(row, dict) for row in document):
+    if type(document) is list:
+        types = set(map(type, document))
+        if types <= _DICT:
             return Records(document)
-        if all(isinstance(row, list) for row in document):
+        if types == _LIST:
             return Array(document)
     raise errors.MalformedRequest(
         "the body must be a record (an object), or a list of records, or a list of rows (arrays)"
