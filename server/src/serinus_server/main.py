@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from serinus_server.runtimes.threads import limit_threads
 from serinus_server.settings import Settings, SettingsError, read_settings
 
 _EXIT_OK, _EXIT_FAILED, _EXIT_USAGE = 0, 1, 2
@@ -44,6 +45,7 @@ def _run(settings: Settings) -> int:
     # outside what is done here.
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    limit_threads(os.environ)
     import structlog
 
     from serinus_server.telemetry.logs import configure_logs
@@ -62,7 +64,11 @@ def _run(settings: Settings) -> int:
 
     from serinus_server.serve import serve
 
-    failure = uvloop.run(serve(settings, listener))
+    try:
+        failure = uvloop.run(serve(settings, listener))
+    except OSError as error:
+        log.error("cannot listen", host=settings.host, port=settings.grpc_port, reason=str(error))  # noqa: TRY400
+        return _EXIT_FAILED
     if failure is None:
         log.info("stopped")
         return _EXIT_OK
@@ -113,7 +119,7 @@ def _describe_settings() -> list[str]:
     for field in Settings.model_fields.values():
         if field.is_required():
             default = "required"
-        elif field.default in ("", ()):
+        elif field.default in ("", (), None):
             default = "not set"
         else:
             default = f"default {field.default}"

@@ -35,6 +35,7 @@ _LIBRARIES = {
     "onnx": "serinus_server.runtimes.onnx",
     "pytorch": "serinus_server.runtimes.pytorch",
     "tensorflow": "serinus_server.runtimes.tensorflow",
+    "keras": "serinus_server.runtimes.tensorflow",
 }
 
 

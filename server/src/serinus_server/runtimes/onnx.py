@@ -1,0 +1,117 @@
+"""ONNX models: the session is asked directly, without MLflow's DataFrame around it.
+
+Where the model's author set no number of threads and the model is small, a session with one thread
+is tried first: ONNX Runtime takes a thread for each core and lets them spin, which costs small
+models several times their own work. Sums may then come in another order, so that the proof decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from serinus_server.runtimes.base import Table
+from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
+from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
+
+# Bytes of a model up to which a second session is worth its memory: the first one stays for the
+# inputs that a fast runtime leaves to MLflow.
+_SMALL = 64 * 1024 * 1024
+
+
+def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
+    """A session of one thread for small models, and the session that MLflow made."""
+    session = reference.model.get_raw_model()
+    if type(session) is not onnxruntime.InferenceSession:
+        return
+    lone = _one_thread(session)
+    if lone is not None:
+        yield FastRuntime("onnx-one-thread", reference, _Ask(lone))
+    yield FastRuntime("onnx", reference, _Ask(session))
+
+
+def hints(reference: PyFuncRuntime) -> Hints:
+    """How many columns the model takes; a session does not tell its thresholds."""
+    first = reference.model.get_raw_model().get_inputs()[0]
+    width = first.shape[1] if len(first.shape) == 2 else None
+    return Hints(width=width if isinstance(width, int) else None)
+
+
+def _one_thread(session: Any) -> Any:
+    """A session like ``session`` with one thread; None where that is not wanted."""
+    options = session.get_session_options()
+    path = getattr(session, "_model_path", None)
+    providers = session.get_providers()
+    if options.intra_op_num_threads != 0 or not path or providers != ["CPUExecutionProvider"]:
+        return None
+    folder = Path(path).parent
+    if sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) > _SMALL:
+        return None
+    options.intra_op_num_threads = 1
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=providers)
+    finally:
+        options.intra_op_num_threads = 0
+
+
+class _Ask:
+    """As MLflow's wrapper of a session makes inputs and answers."""
+
+    def __init__(self, session: Any) -> None:
+        self._run = session.run
+        self._inputs = [(each.name, each.type) for each in session.get_inputs()]
+        self._outputs = [each.name for each in session.get_outputs()]
+        self._index: Any = None  # the only column's name as pandas has it
+
+    def __call__(self, model_input: Any) -> Any:
+        if type(model_input) is Table:
+            return self._frame(self._run(self._outputs, self._feed(self._of_table(model_input))))
+        if type(model_input) is np.ndarray:
+            if len(self._inputs) != 1:
+                raise Doubt
+            model_input = {self._inputs[0][0]: model_input}
+        elif type(model_input) is not dict:
+            raise Doubt
+        answers = self._run(self._outputs, self._feed(model_input))
+        return dict(zip(self._outputs, answers, strict=False))
+
+    def _feed(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        """Doubles as floats where the model takes floats; MLflow does so for no other type."""
+        feed = dict(arrays)
+        for name, kind in self._inputs:
+            if kind == "tensor(float)" and name in feed and feed[name].dtype == np.float64:
+                feed[name] = feed[name].astype(np.float32)
+        return feed
+
+    def _of_table(self, table: Table) -> dict[str, Any]:
+        kinds = [kind for kind, _ in table.layout.groups]
+        if not all(kind[0] in "biuf" for kind in kinds) or "float16" in kinds:
+            raise Doubt
+        if len(self._inputs) > 1:
+            return {name: table.column(name) for name, _ in self._inputs}
+        name = self._inputs[0][0]
+        if len(kinds) == 1:
+            return {name: table.blocks[0]}
+        # pandas finds one dtype for all columns; only where that is float64 is it matrix's.
+        if "bool" in kinds or np.result_type(*kinds) != np.float64:
+            raise Doubt
+        return {name: table.matrix(table.layout.keys)}
+
+    def _frame(self, answers: list[Any]) -> Any:
+        """Every output as one column, however many dimensions it has."""
+        import pandas as pd
+
+        if len(answers) == 1 and isinstance(answers[0], np.ndarray):  # five times as fast
+            if self._index is None:
+                self._index = pd.Index(self._outputs)
+            return pd.DataFrame(answers[0].reshape(-1, 1), columns=self._index)
+        return pd.DataFrame(
+            {
+                name: np.asarray(answer).reshape(-1)
+                for name, answer in zip(self._outputs, answers, strict=False)
+            }
+        )

@@ -1,0 +1,56 @@
+"""PyTorch models: ``forward`` is called directly, without MLflow's DataFrame around it.
+
+Inference mode runs the same kernels as ``torch.no_grad``, and keeps fewer books. The number of
+threads is PyTorch's own, from ``OMP_NUM_THREADS`` (see `threads`): it divides large layers only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from serinus_server.runtimes.base import Table
+from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
+from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
+from serinus_server.runtimes.numeric import matrix_of
+
+
+def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
+    """The model in inference mode, if it is on the CPU and takes a tensor."""
+    raw = reference.model.get_raw_model()
+    parts = [*raw.parameters(), *raw.buffers()] if isinstance(raw, torch.nn.Module) else []
+    if not callable(raw) or any(part.device.type != "cpu" for part in parts):
+        return
+    if type(raw).__module__.startswith("pytorch_forecasting"):  # takes DataFrames
+        return
+
+    def ask(model_input: Any) -> Any:
+        is_table = type(model_input) is Table
+        if is_table:
+            matrix = matrix_of(model_input, len(model_input.layout.keys))
+            # In the order in memory that pandas has: kernels may sum other orders differently.
+            array = matrix.astype(np.float32, order="F")
+        elif type(model_input) is np.ndarray:
+            # PyTorch knows no read-only tensors and warns of their memory.
+            array = model_input if model_input.flags.writeable else model_input.copy()
+        else:
+            raise Doubt
+        with torch.inference_mode():
+            answer = raw(torch.from_numpy(array))
+        if not isinstance(answer, torch.Tensor):
+            raise Doubt
+        if not is_table:
+            return answer.numpy()
+        import pandas as pd
+
+        return pd.DataFrame(answer.numpy())
+
+    yield FastRuntime("pytorch", reference, ask)
+
+
+def hints(_: PyFuncRuntime) -> Hints:
+    """None: a network has no thresholds."""
+    return Hints()
