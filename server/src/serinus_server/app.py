@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serinus_server.errors import LoadFailed, LoadTimeout, StartupError
+from serinus_server.lane import Lanes
 from serinus_server.protocols.codec import Request, answer
 from serinus_server.protocols.endpoint import Limits
 from serinus_server.protocols.mlflow import MlflowCodec
@@ -61,7 +62,7 @@ class Application:
         self._workspace: Path | None = None
         self._ended = asyncio.Event()
         self._watch = Stopwatch.start()
-        service = Service(
+        self.service = service = Service(
             self.lifecycle,
             self.inference,
             self.metrics,
@@ -69,7 +70,7 @@ class Application:
             Limits(settings.max_request_bytes, settings.request_timeout),
         )
         predictions = Predictions.of(service)
-        self.lanes = predictions.lanes(self._identity)
+        self.lanes = Lanes(predictions.paths(self._identity))
         starlette = Starlette(routes=routes(service, predictions))
         starlette.router.redirect_slashes = False
         self.asgi: ASGIApp = _CloseWhenDraining(starlette, self.lifecycle)
@@ -98,6 +99,11 @@ class Application:
         if was_serving:
             await asyncio.sleep(self.settings.drain_seconds)
         self._ended.set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server should stop listening."""
+        return self._ended.is_set()
 
     async def wait_ended(self) -> None:
         """Wait until the server should stop listening: it drained, or it failed."""

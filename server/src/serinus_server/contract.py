@@ -15,6 +15,7 @@ PORT_NAME = "http"
 # --- environment -----------------------------------------------------------------------------
 ENV_HOST = "SERINUS_HOST"  # address to listen on, default 0.0.0.0
 ENV_PORT = "SERINUS_PORT"  # default 8080
+ENV_GRPC_PORT = "SERINUS_GRPC_PORT"  # not set: no gRPC; 0: any free port, as for ENV_PORT
 ENV_MODEL_NAME = "SERINUS_MODEL_NAME"  # name in the V2 protocol and of the `model` label
 ENV_MODEL_URI = "SERINUS_MODEL_URI"  # pinned: models:/NAME/VERSION or file:///folder
 ENV_MODEL_VERSION = "SERINUS_MODEL_VERSION"  # the registry's version, for people
@@ -68,6 +69,17 @@ LABEL_TRAFFIC = "traffic"
 
 PROTOCOLS = ("v2", "mlflow", "predict")
 CODES = ("2xx", "4xx", "5xx")
+# Of the protocol "grpc", whose series exist only where ENV_GRPC_PORT is set.
+PROTOCOL_GRPC = "grpc"
+GRPC_CODES = (
+    "OK", "INVALID_ARGUMENT", "NOT_FOUND", "CANCELLED", "RESOURCE_EXHAUSTED", "UNAVAILABLE",
+    "DEADLINE_EXCEEDED", "INTERNAL",
+)  # fmt: skip
+# Codes that are the server's fault. RESOURCE_EXHAUSTED is its concurrency limit, a 503 over HTTP.
+# DEADLINE_EXCEEDED may have been the caller's own deadline: too slow is too slow.
+ERROR_CODES = frozenset(
+    {"5xx", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"}
+)
 TRAFFIC_LIVE = "live"
 TRAFFIC_WARMUP = "warmup"
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import signal
 import socket
+from collections.abc import AsyncIterator
 from types import FrameType
 
 import structlog
@@ -52,8 +54,40 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
+@contextlib.asynccontextmanager
+async def _grpc_beside(application: Application) -> AsyncIterator[None]:
+    """gRPC, where a port is set for it, until the application ends or the context does."""
+    settings = application.settings
+    if settings.grpc_port is None:
+        yield
+        return
+    from serinus_server.protocols.grpc.server import GrpcServer  # only who wants it pays for it
+
+    server = GrpcServer(application.service, settings.host, settings.grpc_port)
+    await server.start()
+    _log.info("listening for gRPC", host=settings.host, port=server.port)
+
+    async def stop_when_ended() -> None:
+        await application.wait_ended()
+        await server.stop(settings.request_timeout)
+
+    stopping = asyncio.create_task(stop_when_ended())
+    try:
+        yield
+    finally:
+        if application.has_ended:
+            await stopping
+        else:  # told twice to stop
+            stopping.cancel()
+            await server.stop(0)
+
+
 async def serve(settings: Settings, listener: socket.socket) -> str | None:
-    """Serve until told to stop (None), or until the model turns out unservable (the reason)."""
+    """Serve until told to stop (None), or until the model turns out unservable (the reason).
+
+    Raises:
+        OSError: the port for gRPC cannot be listened on.
+    """
     application = Application(settings)
     server = _Server(
         uvicorn.Config(
@@ -69,9 +103,10 @@ async def serve(settings: Settings, listener: socket.socket) -> str | None:
         ),
         application,
     )
-    application.start()
     try:
-        await server.run_until_ended(listener)
+        async with _grpc_beside(application):
+            application.start()
+            await server.run_until_ended(listener)
     finally:
         application.stop()
     return None if application.failure is None else str(application.failure)

@@ -59,6 +59,10 @@ class Settings(BaseModel):
     port: int = Field(
         contract.PORT, alias=contract.ENV_PORT, ge=0, le=65535, description="port to listen on"
     )
+    grpc_port: int | None = Field(
+        None, alias=contract.ENV_GRPC_PORT, ge=0, le=65535,
+        description="port for gRPC; KServe's clients look at 8081",
+    )  # fmt: skip
     model_name: Annotated[str, AfterValidator(_name)] = Field(
         alias=contract.ENV_MODEL_NAME, description="name of the model in the protocols and metrics"
     )

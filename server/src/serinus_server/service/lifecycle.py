@@ -71,11 +71,15 @@ class Lifecycle:
 
     def __init__(self, on_change: Callable[[State, State], None] = lambda _old, _new: None) -> None:
         self._state = State.STARTING
-        self._on_change = on_change
+        self._followers = [on_change]
 
     @property
     def state(self) -> State:
         return self._state
+
+    def follow(self, on_change: Callable[[State, State], None]) -> None:
+        """Tell ``on_change`` the old and the new state, too, from now on."""
+        self._followers.append(on_change)
 
     def can(self, event: Event) -> bool:
         """Whether ``event`` is one that the current state knows."""
@@ -92,5 +96,6 @@ class Lifecycle:
             self._state = _TRANSITIONS[old][event]
         except KeyError:
             raise IllegalTransition(f"{event} while {old}") from None
-        self._on_change(old, self._state)
+        for on_change in self._followers:
+            on_change(old, self._state)
         return self._state

@@ -6,7 +6,7 @@ an increase that Prometheus can see. Children are bound here, once: a request to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import (
@@ -35,6 +35,11 @@ class RequestSeries:
     def observe(self, status: int, seconds: float) -> None:
         """Count one request by the class of its HTTP status, with its duration."""
         self.by_code[_CODES[status // 100]].inc()
+        self.duration.observe(seconds)
+
+    def observe_code(self, code: str, seconds: float) -> None:
+        """Count one gRPC call by its code's name, with its duration."""
+        self.by_code[code].inc()
         self.duration.observe(seconds)
 
 
@@ -82,6 +87,10 @@ class Metrics:
         # The logged example has the form of MLflow's own protocol.
         self.warmup = self._series("mlflow", contract.TRAFFIC_WARMUP)
 
+    def grpc(self) -> RequestSeries:
+        """The live series of gRPC, which exist from this call on."""
+        return self._series(contract.PROTOCOL_GRPC, contract.TRAFFIC_LIVE, contract.GRPC_CODES)
+
     def watch_in_flight(self, count: Callable[[], int]) -> None:
         """Ask ``count`` at every scrape, so that requests need not tell it twice each."""
         self._in_flight.set_function(count)
@@ -103,9 +112,11 @@ class Metrics:
         """All series in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _series(self, protocol: str, traffic: str) -> RequestSeries:
+    def _series(
+        self, protocol: str, traffic: str, codes: Sequence[str] = contract.CODES
+    ) -> RequestSeries:
         labels = (self._model, self._revision, protocol)
         return RequestSeries(
-            by_code={c: self._requests.labels(*labels, c, traffic) for c in contract.CODES},
+            by_code={code: self._requests.labels(*labels, code, traffic) for code in codes},
             duration=self._duration.labels(*labels, traffic),
         )

@@ -1,0 +1,160 @@
+"""The calls of ``inference.GRPCInferenceService``. They live on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+import grpc
+import grpc.aio
+
+from serinus_server import contract, errors
+from serinus_server.protocols.codec import Answer, Request, answer
+from serinus_server.protocols.grpc import open_inference_pb2 as messages
+from serinus_server.protocols.grpc.codec import GrpcCodec, names_of
+from serinus_server.protocols.grpc.status import CODES
+from serinus_server.protocols.routes import Service, server_version
+from serinus_server.protocols.v2 import EXTENSIONS, check_names, model_metadata
+from serinus_server.service.inference import unexpected
+from serinus_server.service.lifecycle import is_live, is_ready
+from serinus_server.service.model import ServedModel
+
+SERVICE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
+
+_LARGE_MESSAGE = 64 * 1024  # bytes; decoding more than these would hold up the event loop
+_LONGEST_DETAILS = 1000  # characters; clients take some 8 KiB of trailers
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class InferenceService:
+    """The protocol's methods, each with the name that it has there."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._inference = service.inference
+        self._series = service.metrics.grpc()
+        self._timeout = service.limits.timeout
+        self._codec = GrpcCodec()
+        # Sent with every answer to a prediction, whatever its outcome.
+        self._who = (
+            (contract.HEADER_REVISION, service.identity.revision),
+            (contract.HEADER_VERSION, service.identity.version),
+        )
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """All methods, for a server to call."""
+        plain: dict[str, tuple[Callable[[Any], Any], Any]] = {
+            "ServerLive": (self._server_live, messages.ServerLiveRequest),
+            "ServerReady": (self._server_ready, messages.ServerReadyRequest),
+            "ModelReady": (self._model_ready, messages.ModelReadyRequest),
+            "ServerMetadata": (self._server_metadata, messages.ServerMetadataRequest),
+            "ModelMetadata": (self._model_metadata, messages.ModelMetadataRequest),
+        }
+        methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+            name: grpc.unary_unary_rpc_method_handler(
+                _answering(method),
+                request_deserializer=request.FromString,
+                response_serializer=lambda message: message.SerializeToString(),
+            )
+            for name, (method, request) in plain.items()
+        }
+        # Its messages come and go as bytes, so that the codec can tell what is wrong with them.
+        methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._model_infer)
+        return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
+
+    def _server_live(self, _: messages.ServerLiveRequest) -> messages.ServerLiveResponse:
+        return messages.ServerLiveResponse(live=is_live(self._service.lifecycle.state))
+
+    def _server_ready(self, _: messages.ServerReadyRequest) -> messages.ServerReadyResponse:
+        return messages.ServerReadyResponse(ready=is_ready(self._service.lifecycle.state))
+
+    def _model_ready(self, request: messages.ModelReadyRequest) -> messages.ModelReadyResponse:
+        check_names(self._service.identity, names_of(request.name, request.version))
+        return messages.ModelReadyResponse(ready=is_ready(self._service.lifecycle.state))
+
+    def _server_metadata(
+        self, _: messages.ServerMetadataRequest
+    ) -> messages.ServerMetadataResponse:
+        return messages.ServerMetadataResponse(
+            name="serinus", version=server_version(), extensions=EXTENSIONS
+        )
+
+    def _model_metadata(
+        self, request: messages.ModelMetadataRequest
+    ) -> messages.ModelMetadataResponse:
+        check_names(self._service.identity, names_of(request.name, request.version))
+        return messages.ModelMetadataResponse(**model_metadata(self._inference.serving()))
+
+    async def _model_infer(self, body: bytes, context: Context) -> bytes:
+        begin = time.perf_counter()
+        code = grpc.StatusCode.INTERNAL
+        try:
+            context.set_trailing_metadata(self._who)
+            found = await self._ask(body, context.time_remaining())
+            code = grpc.StatusCode.OK
+        except errors.RequestError as error:
+            code = _tell(context, error, self._who)
+        except asyncio.CancelledError:
+            # The client has gone away, or its deadline has passed, which it may not have told yet.
+            late = context.time_remaining() == 0
+            code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
+            raise
+        except Exception:  # noqa: BLE001 - an answer that has no form in the protocol, or our mistake
+            code = _tell(context, unexpected(), self._who)
+        else:
+            return found.body
+        finally:
+            self._series.observe_code(code.name, time.perf_counter() - begin)
+        return b""
+
+    async def _ask(self, body: bytes, remaining: float | None) -> Answer:
+        """The answer, in the time that the server has, and that the client has left."""
+        timeout = self._timeout if remaining is None else min(self._timeout, remaining)
+        deadline = asyncio.get_running_loop().time() + timeout
+        inference = self._inference
+        request = Request(body)
+        model = inference.admit()
+        if len(body) > _LARGE_MESSAGE:
+            work = partial(_answer, self._codec, request)
+            found: Answer = await inference.run(work, deadline, timeout)
+            return found
+        try:
+            question = self._codec.decode(model, request)
+        except BaseException:
+            inference.abandon()
+            raise
+        prediction = await inference.ask(question.payload, question.params, deadline, timeout)
+        return self._codec.encode(model, question, prediction)
+
+
+def _answering(method: Callable[[Any], Any]) -> Callable[[Any, Context], Awaitable[Any]]:
+    """``method`` as gRPC calls it: what it raises becomes the call's status."""
+
+    async def call(request: Any, context: Context) -> Any:
+        try:
+            return method(request)
+        except errors.RequestError as error:
+            _tell(context, error, ())
+
+    return call
+
+
+def _tell(
+    context: Context, error: errors.RequestError, metadata: tuple[tuple[str, str], ...]
+) -> grpc.StatusCode:
+    """Make ``error`` the outcome of the call."""
+    code = CODES[type(error)]
+    context.set_code(code)
+    context.set_details(str(error)[:_LONGEST_DETAILS])
+    if isinstance(error, errors.Overloaded):  # what Retry-After is to HTTP
+        pushback = ("grpc-retry-pushback-ms", str(1000 * error.retry_after))
+        context.set_trailing_metadata((*metadata, pushback))
+    return code
+
+
+def _answer(codec: GrpcCodec, request: Request, model: ServedModel) -> Answer:
+    return answer(codec, model, request)
