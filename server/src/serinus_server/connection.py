@@ -11,128 +11,17 @@ uvicorn parses HTTP and drives the ASGI application. Two things are different he
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from serinus_server.errors import BodyTimeout, RequestTooLarge
-from serinus_server.protocols.codec import JSON_HEADERS
-from serinus_server.protocols.endpoint import Call, Headers, PredictionEndpoint
+from serinus_server.lane import LaneCall, Lanes
 
 MAX_HEAD_BYTES = 64 * 1024
 
 # Seconds in which a client may go on sending what will not be read, so that it comes to read the
 # answer: closing a connection with unread bytes would take the answer back.
 _LINGER_SECONDS = 2.0
-_NO_PATH: Mapping[str, str] = {}
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class LaneCall(Call):
-    """A prediction request that needs no ASGI; has what uvicorn's protocol asks of a cycle."""
-
-    __slots__ = (
-        "_body", "_connection", "_expects_continue", "_headers", "_size", "_started",
-        "keep_alive", "more_body",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        endpoint: PredictionEndpoint,
-        connection: GuardedProtocol,
-        headers: list[tuple[bytes, bytes]],
-        *,
-        keep_alive: bool,
-        expects_continue: bool,
-    ) -> None:
-        super().__init__(endpoint, _NO_PATH)
-        self.keep_alive = keep_alive
-        self.more_body = True
-        self._connection = connection
-        self._headers = headers
-        self._expects_continue = expects_continue
-        self._started = False
-        self._body: bytes | bytearray = b""
-        self._size = 0
-
-    @property
-    def response_complete(self) -> bool:
-        return self.over
-
-    def begin(self) -> None:
-        """It is this request's turn on the connection."""
-        self._started = True
-        self.start(self._headers, self._connection.loop.time())
-        if self.over:
-            return
-        if not self.more_body:
-            self._ask_whole()
-        elif self._size > self.endpoint.limits.max_bytes:
-            self.fail(RequestTooLarge(self.endpoint.limits.max_bytes))
-        elif self._expects_continue:
-            self._connection.transport.write(_CONTINUE)
-
-    def feed(self, data: bytes) -> None:
-        """A part of the body has come."""
-        self._size += len(data)
-        limit = self.endpoint.limits.max_bytes
-        if self._size > limit:
-            self._body = b""
-            if self.over:  # answered early, and the client sends on for too long
-                self._connection.linger()
-            elif self._started:
-                self.fail(RequestTooLarge(limit))
-        elif self.over:
-            return
-        elif not self._body:
-            self._body = data
-        else:
-            if type(self._body) is bytes:
-                self._body = bytearray(self._body)
-            self._body += data
-
-    def complete(self) -> None:
-        """The body has come to its end."""
-        self.more_body = False
-        if self._started and not self.over:
-            self._ask_whole()
-
-    def body_is_late(self) -> None:
-        """The body did not come in time."""
-        if self.over:
-            self._connection.transport.abort()
-        elif self._started:
-            self.fail(BodyTimeout(self.endpoint.limits.timeout))
-
-    def respond(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
-        connection = self._connection
-        transport = connection.transport
-        if transport.is_closing():
-            return
-        if (
-            close
-            or not self.keep_alive
-            or self.endpoint.inference.draining
-            or (self._expects_continue and self.more_body)  # nobody knows whether the body comes
-        ):
-            self.keep_alive = False
-            headers = (*headers, (b"connection", b"close"))
-        transport.write(connection.head(self.endpoint, status, headers, len(body)) + body)
-        if not self.keep_alive:
-            if self.more_body:
-                connection.linger()
-            else:
-                transport.close()
-        connection.on_response_complete()
-
-    def _ask_whole(self) -> None:
-        body = self._body
-        if self._size > self.endpoint.limits.max_bytes:
-            self.fail(RequestTooLarge(self.endpoint.limits.max_bytes))
-            return
-        self._body = b""
-        self.ask(body if type(body) is bytes else bytes(body))
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -143,8 +32,7 @@ class GuardedProtocol(HttpToolsProtocol):
     """
 
     patience = 10.0
-    lanes: Mapping[bytes, PredictionEndpoint] = {}
-    heads: dict[tuple[PredictionEndpoint, int, Headers], bytes]
+    lanes = Lanes({})
 
     _in_head = False
     _in_body = False
@@ -254,7 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body = True
         self._end_arrival()
         parser = self.parser
-        endpoint = self.lanes.get(self.url)
+        endpoint = self.lanes.endpoints.get(self.url)
         if endpoint is None or parser.get_method() != b"POST" or parser.should_upgrade():
             self._use_asgi()
             return
@@ -299,22 +187,6 @@ class GuardedProtocol(HttpToolsProtocol):
 
     # --- responses -----------------------------------------------------------------------------
 
-    def head(
-        self, endpoint: PredictionEndpoint, status: int, headers: Headers, length: int
-    ) -> bytes:
-        """A response's head: status line, headers and the empty line."""
-        key = (endpoint, status, headers)
-        prefix = self.heads.get(key)
-        if prefix is None:
-            lines = [b"%b: %b\r\n" % header for header in (*endpoint.headers, *headers)]
-            prefix = STATUS_LINE[status] + b"".join(lines) + b"content-length: "
-            if headers[: len(JSON_HEADERS)] == JSON_HEADERS:  # others vary without end
-                self.heads[key] = prefix
-        date = self.server_state.default_headers
-        return b"%b%d\r\n%b\r\n" % (
-            prefix, length, b"".join([b"%b: %b\r\n" % header for header in date])
-        )  # fmt: skip
-
     def on_response_complete(self) -> None:
         """The next request's turn. Differs from uvicorn's: no timer, and no new reading while
         requests wait, or while the client does not read its responses.
@@ -352,10 +224,6 @@ class GuardedProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
 
 
-def guarded_protocol(
-    patience: float, lanes: Mapping[bytes, PredictionEndpoint]
-) -> type[GuardedProtocol]:
+def guarded_protocol(patience: float, lanes: Lanes) -> type[GuardedProtocol]:
     """The protocol with its settings; uvicorn wants a class."""
-    return type(
-        "GuardedProtocol", (GuardedProtocol,), {"patience": patience, "lanes": lanes, "heads": {}}
-    )
+    return type("GuardedProtocol", (GuardedProtocol,), {"patience": patience, "lanes": lanes})

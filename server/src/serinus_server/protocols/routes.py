@@ -57,7 +57,7 @@ class Predictions:
 
         return cls(endpoint(V2Codec()), endpoint(MlflowCodec()), endpoint(PredictCodec()))
 
-    def lanes(self, identity: Identity) -> dict[bytes, PredictionEndpoint]:
+    def paths(self, identity: Identity) -> dict[bytes, PredictionEndpoint]:
         """The paths, as clients write them, whose POSTs need no routing."""
         base = f"/v2/models/{identity.model}"
         paths = {

@@ -9,34 +9,41 @@ from __future__ import annotations
 
 import time
 
-# Seconds. Longer than three times what counts as quick at load; a health check does not notice it.
-SLOW = 0.001
+# Seconds that a call may take. Three times what counts as quick at load; health does not notice it.
+ALLOWED = 0.001
+
+# Seconds by which calls may exceed that, in all; what calls take less is given back. A slow model
+# is found out after a few calls, a very slow one after the first. One that loses the processor now
+# and then is not: neighbours cost time by the clock, and now and then computing time, too.
+CPU_CREDIT = 0.010
+CLOCK_CREDIT = 0.200
 
 
 class Placement:
-    """Watches the calls on the event loop; two slow ones end them for good.
+    """Watches the calls on the event loop, and ends them for good when they are slow."""
 
-    Slow is what computes for long. Where only the clock says so, the process may just not have had
-    the processor, or the model waits for something: then two calls in a row must have been slow.
-    """
+    __slots__ = ("_begin", "_clock_excess", "_cpu", "_cpu_excess", "on_loop")
 
     def __init__(self, *, quick: bool) -> None:
         self.on_loop = quick
-        self._slow_calls = 0
-        self._last_was_late = False
-        self._wall = 0.0
+        self._cpu_excess = 0.0
+        self._clock_excess = 0.0
+        self._begin = 0.0
         self._cpu = 0.0
 
     def begin(self) -> None:
         """A call on the loop begins."""
-        self._wall = time.perf_counter()
         self._cpu = time.thread_time()
+        self._begin = time.perf_counter()
 
     def end(self) -> float:
         """The call has ended; the seconds that it took by the clock."""
-        took = time.perf_counter() - self._wall
-        if took > SLOW:
-            self._slow_calls += time.thread_time() - self._cpu > SLOW
-            self.on_loop = self._slow_calls < 2 and not self._last_was_late
-        self._last_was_late = took > SLOW
+        took = time.perf_counter() - self._begin
+        self.judge(took, took if took <= ALLOWED else time.thread_time() - self._cpu)
         return took
+
+    def judge(self, clock: float, cpu: float) -> None:
+        """Take account of a call of ``clock`` seconds, in which ``cpu`` seconds were computed."""
+        self._cpu_excess = max(0.0, self._cpu_excess + cpu - ALLOWED)
+        self._clock_excess = max(0.0, self._clock_excess + clock - ALLOWED)
+        self.on_loop = self._cpu_excess < CPU_CREDIT and self._clock_excess < CLOCK_CREDIT
