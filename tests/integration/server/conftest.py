@@ -137,6 +137,7 @@ def start(model: Path, tmp_path: Path) -> Iterator[Start]:
                 contract.ENV_MODEL_URI: model.as_uri(),
                 contract.ENV_WARMUP_REQUESTS: "1",
                 contract.ENV_LOG_FORMAT: "json",
+                contract.ENV_ALLOW_CUSTOM_CODE: "true",  # its model holds a function of ours
                 contract.ENV_TERMINATION_LOG: str(tmp_path / "termination-log"),
                 **environ,
             },

@@ -1,0 +1,1 @@
+"""Look into the files that models are stored in, without running them."""
