@@ -13,6 +13,7 @@ from serinus_server.runtimes.fast import FastRuntime, Hints
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 from serinus_server.runtimes.parity import (
     Trial,
+    gives_numbers,
     has_exact_parts,
     is_row_wise,
     largest,
@@ -48,11 +49,11 @@ class Library(Protocol):
         Each is made when it is its turn to be tried.
         """
 
-    def hints(self, reference: PyFuncRuntime) -> Hints:
-        """Inputs that are worth trying."""
+    def prepare(self, reference: PyFuncRuntime) -> Hints:
+        """Inputs that are worth trying. May also make the reference's answers repeatable."""
 
 
-def choose(reference: PyFuncRuntime, example: Any = None, seconds: float = 1.0) -> Runtime:
+def choose(reference: PyFuncRuntime, example: Any = None, seconds: float = 0.4) -> Runtime:
     """The fastest runtime with the answers of ``reference``, or ``reference`` itself.
 
     ``example`` is an input as `Runtime.predict` takes it: the one that was logged with the model.
@@ -81,7 +82,7 @@ def _choose(reference: PyFuncRuntime, example: Any, seconds: float) -> tuple[Run
     if module is None:
         return reference, f"there are no fast runtimes for models of {reference.flavor}", 0
     library = _library(module)
-    hints = Hints() if library is None else _hints(library, reference)
+    hints = Hints() if library is None else _prepare(library, reference)
     trial = Trial.of(reference, questions(reference.signature, example, hints), seconds)
     if not trial.enough:
         return reference, "too few generated questions have an answer, or it is too slow", 0
@@ -90,13 +91,14 @@ def _choose(reference: PyFuncRuntime, example: Any, seconds: float) -> tuple[Run
     for candidate in _candidates(library, reference):
         reason = trial.difference(candidate) or _no_gain(candidate, reference, batches)
         if reason is None:
-            candidate.row_wise = is_row_wise(candidate, batches)
-            if candidate.row_wise or not has_exact_parts(candidate, batches):
+            if candidate.predict_parts is None:
+                candidate.row_wise = is_row_wise(candidate, batches)
+            elif not has_exact_parts(candidate, batches):
                 candidate.predict_parts = None
             candidate.quick = _is_quick(candidate, batches)
             return candidate, "equal to pyfunc", len(trial.asked)
         reasons.append(f"{candidate.name}: {reason}")
-    reference.row_wise = is_row_wise(reference, batches)
+    reference.row_wise = gives_numbers(trial) and is_row_wise(reference, batches)
     reference.quick = _is_quick(reference, batches)
     return reference, "; ".join(reasons) or "no fast runtime for this model", len(trial.asked)
 
@@ -109,9 +111,9 @@ def _library(module: str) -> Library | None:
         return None
 
 
-def _hints(library: Library, reference: PyFuncRuntime) -> Hints:
+def _prepare(library: Library, reference: PyFuncRuntime) -> Hints:
     try:
-        return library.hints(reference)
+        return library.prepare(reference)
     except Exception as error:  # noqa: BLE001 - the questions are fewer then
         _log.info("no hints", reason=f"{type(error).__name__}: {error}"[:200])
         return Hints()

@@ -129,10 +129,12 @@ def _numbers(
     near = np.concatenate([np.asarray(values, dtype=np.float64) for values in steps])
     near = near[np.isfinite(near)]
     near = near if near.size else np.array([0.0, 1.0])
-    middle, spread = float(np.median(near)), float(np.ptp(near)) / 4 or 1 + abs(float(near[0]))
+    middle, spread = float(np.median(near)), float(np.ptp(near)) / 2
+    if not 1e-6 * abs(middle) < spread < 1e300:  # all hints are one value
+        spread = 1 + abs(middle)
 
     def floats(count: int) -> list[Any]:
-        drawn = random.normal(middle, spread if np.isfinite(spread) else 1.0, count)
+        drawn = random.normal(middle, spread, count) * random.choice([1, 1, 1, 30], count)
         return [*np.where(random.random(count) < 0.5, random.choice(near, count), drawn).tolist()]
 
     with np.errstate(over="ignore"):

@@ -1,0 +1,72 @@
+"""Fast runtimes for scikit-learn: the same arithmetic, without validation, pandas and joblib."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from serinus_server.runtimes.fast import FastRuntime, Hints
+from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
+from serinus_server.runtimes.sklearn.boosting import boosting_heads
+from serinus_server.runtimes.sklearn.kinds import kind_of
+from serinus_server.runtimes.sklearn.linear import Order, linear_heads
+from serinus_server.runtimes.sklearn.matrix import Columns, whole_input
+from serinus_server.runtimes.sklearn.program import Make, Program
+from serinus_server.runtimes.sklearn.steps import Step, chain
+from serinus_server.runtimes.sklearn.structure import known_values
+from serinus_server.runtimes.sklearn.trees import steady, tree_heads
+
+
+def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
+    """Fast runtimes for the model, the best first; none for a step of an unknown kind."""
+    estimator = reference.model.get_raw_model()
+    before, last = _split(estimator)
+    begun = _begin(before, last, reference)
+    if begun is None:
+        return
+    make, steps = begun
+    method = _method(reference)
+    orders: tuple[Order, ...] = ("F", "C") if isinstance(make, Columns) else ("K",)
+    for head in (
+        *linear_heads(last, method, orders),
+        *tree_heads(last, method),
+        *boosting_heads(last, method),
+    ):
+        program = Program(make, steps, head)
+        parts = program.ask_parts if hasattr(head, "parts") else None
+        yield FastRuntime(f"sklearn-{head.name}", reference, program.ask, parts)
+
+
+def prepare(reference: PyFuncRuntime) -> Hints:
+    """Where the model changes its mind: thresholds of trees, categories, means of columns.
+
+    Forests get one thread, and with it answers that are the same on each call.
+    """
+    before, last = _split(reference.model.get_raw_model())
+    steady(last)
+    first = (*before, last)[0]
+    return Hints(known_values(before, last), getattr(first, "n_features_in_", None))
+
+
+def _method(reference: PyFuncRuntime) -> str:
+    """The estimator's method that is asked: ``predict``, or what ``pyfunc_predict_fn`` said."""
+    flavor = reference.model.metadata.flavors["python_function"]
+    return str(flavor.get("predict_fn", "predict"))
+
+
+def _split(estimator: Any) -> tuple[list[Any], Any]:
+    """The transformers of a pipeline and its last step."""
+    if kind_of(estimator) != "Pipeline":
+        return [], estimator
+    steps = [step for _, step in estimator.steps]
+    return [step for step in steps[:-1] if step is not None and step != "passthrough"], steps[-1]
+
+
+def _begin(
+    before: list[Any], last: Any, reference: PyFuncRuntime
+) -> tuple[Make, list[Step]] | None:
+    steps = chain(before)
+    if steps is None:
+        return None
+    make = whole_input((*before, last)[0], reference.signature)
+    return None if make is None else (make, steps)
