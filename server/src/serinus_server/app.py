@@ -67,7 +67,7 @@ class Application:
             self.inference,
             self.metrics,
             self._identity,
-            Limits(settings.max_request_bytes, settings.request_timeout),
+            Limits(settings.max_request_bytes, settings.request_timeout, settings.max_elements),
         )
         predictions = Predictions.of(service)
         self.lanes = Lanes(predictions.paths(self._identity))

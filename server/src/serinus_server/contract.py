@@ -26,6 +26,7 @@ ENV_WARMUP_REQUESTS = "SERINUS_WARMUP_REQUESTS"  # integer; 0 switches warm-up o
 ENV_LOAD_TIMEOUT = "SERINUS_LOAD_TIMEOUT"
 ENV_REQUEST_TIMEOUT = "SERINUS_REQUEST_TIMEOUT"
 ENV_MAX_REQUEST_BYTES = "SERINUS_MAX_REQUEST_BYTES"  # integer
+ENV_MAX_ELEMENTS = "SERINUS_MAX_ELEMENTS"  # integer; values in the JSON of one request
 ENV_MAX_CONCURRENCY = "SERINUS_MAX_CONCURRENCY"  # integer
 ENV_MAX_BATCH_ROWS = "SERINUS_MAX_BATCH_ROWS"  # integer; 1: requests are never asked together
 ENV_MAX_BATCH_ROWS = "SERINUS_MAX_BATCH_ROWS"  # integer; 1 switches micro-batching off
@@ -37,6 +38,10 @@ ENV_ALLOW_CUSTOM_CODE = (
 ENV_MAX_MODEL_BYTES = "SERINUS_MAX_MODEL_BYTES"  # integer; all files of the model together
 ENV_TERMINATION_LOG = "SERINUS_TERMINATION_LOG"  # file for the reason of a failed start
 ENV_TRACKING_URI = "MLFLOW_TRACKING_URI"
+
+# A value needs two bytes, so that no body within the default limit of 1 MiB is refused. It is for
+# servers that take larger ones: a million values are some 100 MB of Python objects at worst.
+DEFAULT_MAX_ELEMENTS = 1_000_000
 
 DEFAULT_MAX_MODEL_BYTES = 10 * 1024**3
 

@@ -98,6 +98,10 @@ class Settings(BaseModel):
     max_request_bytes: int = Field(
         1024 * 1024, alias=contract.ENV_MAX_REQUEST_BYTES, ge=1, description="largest request body"
     )
+    max_elements: int = Field(
+        contract.DEFAULT_MAX_ELEMENTS, alias=contract.ENV_MAX_ELEMENTS, ge=1,
+        description="most values in the JSON of one request",
+    )  # fmt: skip
     max_concurrency: int = Field(
         64, alias=contract.ENV_MAX_CONCURRENCY, ge=1, description="predictions in flight at once"
     )

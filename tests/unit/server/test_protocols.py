@@ -256,6 +256,19 @@ async def test_json_that_is_not_the_protocols_form_is_400(
     assert response.status_code == 400, response.text
 
 
+@pytest.mark.parametrize("path", PREDICTION_PATHS)
+async def test_more_values_than_the_limit_are_413(
+    serve: Any, empty_model: Path, scripted: Any, path: str
+) -> None:
+    async with serve(
+        empty_model, lambda _: scripted(lambda rows: rows), SERINUS_MAX_ELEMENTS="1000"
+    ) as server:
+        response = await server.client.post(path, json=[[1] * 1001])
+        assert response.status_code == 413
+        assert "1000 values" in response.text
+        assert (await server.client.post(path, json=[1] * 900)).status_code == 400
+
+
 async def test_input_that_does_not_fit_is_422_and_names_field_row_and_wish(
     table: httpx2.AsyncClient,
 ) -> None:

@@ -38,6 +38,7 @@ class Limits:
 
     max_bytes: int
     timeout: float  # seconds from the request's head to its answer
+    max_elements: int = contract.DEFAULT_MAX_ELEMENTS  # values in JSON
 
 
 class Call:

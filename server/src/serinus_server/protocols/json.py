@@ -15,13 +15,11 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 
+from serinus_server import contract
 from serinus_server.errors import MalformedRequest, RequestTooLarge
 
 MAX_DEPTH = 32
-
-# A value needs two bytes, so that no body within the default limit of 1 MiB is refused. It is for
-# servers that take larger ones: a million values are some 100 MB of Python objects at worst.
-MAX_ELEMENTS = 1_000_000
+MAX_ELEMENTS = contract.DEFAULT_MAX_ELEMENTS
 
 _WRITE_OPTIONS = orjson.OPT_NON_STR_KEYS
 _LONG = 1500  # bytes, from which on numpy counts faster than bytes.count

@@ -36,6 +36,7 @@ ERROR_CODES: Mapping[type[errors.RequestError], str] = {
 
 _DICT = {dict}
 _LIST = {list}
+_STR = {str}
 
 
 class MlflowCodec:
@@ -107,7 +108,8 @@ def _read_split(value: Any) -> Payload:
         return Array(rows)
     if not isinstance(columns, list):
         raise MalformedRequest("dataframe_split: columns must be an array of distinct names")
-    names = list(map(str, columns))
+    named = set(map(type, columns)) == _STR
+    names = columns if named else list(map(str, columns))
     if len(set(names)) != len(names):
         raise MalformedRequest("dataframe_split: columns must be an array of distinct names")
     if not set(map(len, rows)) <= {len(names)}:
@@ -115,7 +117,8 @@ def _read_split(value: Any) -> Payload:
         raise InvalidInput(
             f"has {len(rows[number])} values, but columns has {len(names)} names", row=number
         )
-    if columns == list(range(len(columns))):  # pandas' names for columns that have none
+    # pandas' names for columns that have none
+    if not named and columns == list(range(len(columns))):
         return Array(rows)
     return Split(names, rows)
 

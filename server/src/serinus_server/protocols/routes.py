@@ -55,7 +55,10 @@ class Predictions:
                 service.limits,
             )
 
-        return cls(endpoint(V2Codec()), endpoint(MlflowCodec()), endpoint(PredictCodec()))
+        most = service.limits.max_elements
+        return cls(
+            endpoint(V2Codec(most)), endpoint(MlflowCodec(most)), endpoint(PredictCodec(most))
+        )
 
     def paths(self, identity: Identity) -> dict[bytes, PredictionEndpoint]:
         """The paths, as clients write them, whose POSTs need no routing."""

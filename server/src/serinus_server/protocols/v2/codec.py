@@ -5,7 +5,7 @@ from __future__ import annotations
 from serinus_server import errors
 from serinus_server.errors import MalformedRequest
 from serinus_server.protocols.codec import Answer, Question, Request
-from serinus_server.protocols.json import read_json, write_json
+from serinus_server.protocols.json import MAX_ELEMENTS, read_json, write_json
 from serinus_server.protocols.v2.answer import AnswerWriter
 from serinus_server.protocols.v2.model import Form, check_names
 from serinus_server.protocols.v2.request import HEADER, Attached, read_inputs, read_wishes
@@ -18,7 +18,8 @@ class V2Codec:
 
     name = "v2"
 
-    def __init__(self) -> None:
+    def __init__(self, max_elements: int = MAX_ELEMENTS) -> None:
+        self._max_elements = max_elements
         self._known: tuple[ServedModel, Form, AnswerWriter] | None = None
 
     def decode(self, model: ServedModel, request: Request) -> Question:
@@ -28,7 +29,7 @@ class V2Codec:
         if HEADER in request.headers:
             attached = Attached(body, request.headers[HEADER])
             body = attached.json
-        document = read_json(body)
+        document = read_json(body, self._max_elements)
         if type(document) is not dict:
             raise MalformedRequest("the body must be an object")
         form = self._know(model)[1]
