@@ -1,7 +1,7 @@
 # Every target sets up what it needs first. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kubernetes test-conformance simulate soak mutants lint verify generate bench bench-operator clean
+.PHONY: help setup demo test test-kubernetes test-conformance simulate soak mutants lint verify generate bench bench-server bench-operator clean
 
 bin := .venv/bin
 SEED ?= 1
@@ -67,9 +67,13 @@ verify: ## fails when `make generate` would change a file
 	@tools/setup
 	$(bin)/python -m serinus.devtools.verify
 
-bench: ## benchmarks of the model server on this machine
+bench: ## the quick form of bench-server: two minutes, beside plain FastAPI and the limit only
 	@tools/setup
-	$(bin)/python -m bench
+	$(bin)/python -m bench --quick $(ARGS)
+
+bench-server: ## the model server beside its peers, which it installs; ARGS="--docs docs/performance.md" writes it down
+	@tools/setup
+	$(bin)/python -m bench $(ARGS)
 
 bench-operator: ## what 100 and 1,000 resources cost the operator; ARGS="--docs docs/performance.md" writes it down
 	@tools/setup

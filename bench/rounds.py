@@ -1,9 +1,4 @@
-"""Runs both servers side by side and measures them by turns, round after round.
-
-A machine is never quite alone. So both servers of a pair run at the same time, idle but for the
-one that is asked, every measurement of one is followed at once by the same of the other, and each
-round begins with the one that came second in the round before.
-"""
+"""Carries out the plan: starts the servers, asks them by turns, and books what is found."""
 
 from __future__ import annotations
 
@@ -12,158 +7,202 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import Exchange, Job, Outcome
-from bench.proc import Cores, cpu_seconds, pinned, resident_mib
-from bench.servers import OURS, PEER, BenchError, Server, running
-from bench.workload import LARGE, Case, Question
+from bench.cases import LARGE_ROWS, LONE, MEMORY_NOW, STEADY, Case, Kind, Target
+from bench.load.job import Exchange, Job, Outcome
+from bench.measurements import (
+    CPU,
+    LONE_P50,
+    LONE_P99,
+    MEMORY,
+    RATE,
+    ROWS,
+    SHARED,
+    START,
+    STEADY_P50,
+    STEADY_P99,
+    Measurements,
+    Metric,
+    rate_at,
+)
+from bench.peers.catalog import Peer
+from bench.plan import WARMUP_SHARE, Measure, Start, Step, plan_round
+from bench.proc import Cores, cpu_seconds, pinned, proportional_mib, resident_mib
+from bench.progress import Progress
+from bench.questions import LARGE, Model
+from bench.servers import BenchError, Server, running
 
 _ROOT = Path(__file__).parents[1]
-_WARMUP_SHARE = 0.2  # of a measurement's seconds, before them
 _LOAD_SPARE_SECONDS = 60.0  # for the load generator's own start and end
+_STEADY_SHARE = 0.5  # of the best rate of the same round
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``seconds`` is the length of one measurement, ``time_limit`` that of the whole run."""
+    """``seconds`` is the length of one measurement, ``time_limit`` that of all rounds."""
 
     seconds: float
     rounds: int
     time_limit: float
-    concurrency: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Metric:
-    """One line of the table; its name is unique."""
+class Setting:
+    """What is to be compared: the cases, their models, the servers and their programs."""
 
-    name: str
-    unit: str
-    higher_is_better: bool
-
-
-@dataclass(slots=True)
-class Measurements:
-    """The values of every round by case, metric and server. Filled while the rounds run.
-
-    ``core_shares`` are the parts of a core that a server got while it had more to do than one can:
-    far below 1, others were using the core, and the rates say less than the CPU times.
-    """
-
-    values: dict[tuple[str, Metric], dict[str, list[float]]] = field(default_factory=dict)
-    core_shares: dict[str, list[float]] = field(default_factory=lambda: {OURS: [], PEER: []})
-    errors: dict[str, int] = field(default_factory=lambda: {OURS: 0, PEER: 0})
-    requests: dict[str, int] = field(default_factory=lambda: {OURS: 0, PEER: 0})
-    first_error: str = ""
-    rounds: int = 0
-
-    def add(self, case: str, metric: Metric, server: str, value: float) -> None:
-        by_server = self.values.setdefault((case, metric), {OURS: [], PEER: []})
-        by_server[server].append(value)
-
-    def count(self, server: str, outcome: Outcome) -> None:
-        self.requests[server] += outcome.total
-        self.errors[server] += outcome.errors
-        if outcome.first_error and not self.first_error:
-            self.first_error = f"{server}: {outcome.first_error}"
+    cases: Sequence[Case]
+    models: Mapping[str, Model]
+    peers: Mapping[str, Peer]
+    programs: Mapping[str, Path]
 
 
 def measure(
-    cases: Sequence[Case], options: Options, cores: Cores, say: Callable[[str], None]
-) -> Measurements:
-    """All rounds; fewer than asked for when another one would pass the time limit.
-
-    Raises:
-        BenchError: a server does not start, answers wrongly or not at all.
-    """
-    found = Measurements()
+    setting: Setting,
+    options: Options,
+    cores: Cores,
+    found: Measurements,
+    say: Callable[[str], None],
+) -> None:
+    """All rounds; fewer than asked for when another one would pass the time limit."""
+    rounds = [
+        plan_round(number, setting.cases, setting.models, setting.peers, options.seconds)
+        for number in range(options.rounds)
+    ]
+    progress = Progress([step for steps in rounds for step in steps], options.rounds)
     begin = time.monotonic()
     longest = 0.0
-    for number in range(options.rounds):
-        if number and time.monotonic() - begin + longest > options.time_limit:
+    for number, steps in enumerate(rounds):
+        round_begin = time.monotonic()
+        if number and round_begin - begin + longest > options.time_limit:
+            progress.end()
             say(f"no time for round {number + 1} of {options.rounds}")
             break
-        round_begin = time.monotonic()
-        names = (OURS, PEER) if number % 2 == 0 else (PEER, OURS)
-        for case in cases:
-            _Round(case, options, cores, found).run(names)
-        took = time.monotonic() - round_begin
-        longest = max(longest, took)
+        _Round(setting, options, cores, found).run(steps, progress)
+        longest = max(longest, time.monotonic() - round_begin)
         found.rounds += 1
-        say(f"round {found.rounds} of {options.rounds} took {took:.0f} s")
-    return found
+    progress.end()
 
 
 class _Round:
-    """One case of one round."""
+    """The servers that run, and the questions that each answered rightly."""
 
-    def __init__(self, case: Case, options: Options, cores: Cores, found: Measurements) -> None:
-        self._case = case
+    def __init__(
+        self, setting: Setting, options: Options, cores: Cores, found: Measurements
+    ) -> None:
+        self._setting = setting
         self._options = options
         self._cores = cores
         self._found = found
+        self._servers: dict[str, Server] = {}
+        self._exchanges: dict[tuple[str, str, bool], list[Exchange]] = {}
 
-    def run(self, names: Sequence[str]) -> None:
+    def run(self, steps: Sequence[Step], progress: Progress) -> None:
         with contextlib.ExitStack() as stack:
-            most = max(self._options.concurrency)
-            servers = [
-                stack.enter_context(running(name, self._case, self._cores.server, most))
-                for name in names
-            ]
-            for server in servers:
-                self._add(server, "start to first answer", "s", server.start_seconds)
-            single = {server.name: self._exchanges(server, self._case.single) for server in servers}
-            large = {server.name: self._exchanges(server, self._case.large) for server in servers}
-            for server in servers:
-                self._lone(server, single[server.name])
-            for concurrency in self._options.concurrency:
-                for server in servers:
-                    self._busy(server, single[server.name], concurrency)
-            for server in servers:
-                self._large(server, large[server.name])
-            for server in servers:
-                self._add(server, "memory after load", "MiB", resident_mib(server.pid))
+            for step in steps:
+                progress.begin(step)
+                if isinstance(step, Start):
+                    self._start(step, stack)
+                elif isinstance(step, Measure):
+                    self._measure(step)
+                else:
+                    self._servers.clear()
+                    self._exchanges.clear()
+                    stack.close()
+                progress.done(step)
 
-    def _exchanges(self, server: Server, questions: Sequence[Question]) -> list[Exchange]:
-        return [Exchange(*server.ask(question)) for question in questions]
+    def _start(self, step: Start, stack: contextlib.ExitStack) -> None:
+        model, peer = self._setting.models[step.model], step.peer
+        cases = [c for c in self._setting.cases if c.model == step.model and peer.name in c.peers]
+        targets = [(case, target) for case in cases for target in case.targets(peer, model)]
+        programs = self._setting.programs[peer.environment]
+        first = targets[0][1].dialect
+        try:
+            server = stack.enter_context(running(peer, programs, model, first, self._cores.server))
+        except BenchError as error:
+            for case, target in targets:
+                self._found.lacks(case.name, target.name, str(error))
+            return
+        self._servers[peer.name] = server
+        for case, target in targets:
+            if START in case.metrics:
+                self._found.add(case.name, START, target.name, step.round, server.start_seconds)
+            self._verify(server, model, case, target)
 
-    def _lone(self, server: Server, exchanges: list[Exchange]) -> None:
-        outcome = self._load(server, exchanges, 1)
-        self._add(server, "lone request, p50", "ms", outcome.p50_ms)
-        self._add(server, "lone request, p99", "ms", outcome.p99_ms)
+    def _verify(self, server: Server, model: Model, case: Case, target: Target) -> None:
+        """Whoever answers wrongly takes no part in the case."""
+        try:
+            single = [server.ask(target.dialect, question) for question in model.single]
+            large = [server.ask(target.dialect, question) for question in model.large]
+        except BenchError as error:
+            self._found.lacks(case.name, target.name, str(error))
+            return
+        self._exchanges[case.name, target.name, False] = single
+        self._exchanges[case.name, target.name, True] = large
 
-    def _busy(self, server: Server, exchanges: list[Exchange], concurrency: int) -> None:
+    def _measure(self, step: Measure) -> None:
+        case, target, kind = step.case, step.target, step.kind
+        exchanges = self._exchanges.get((case.name, target.name, kind is LARGE_ROWS))
+        if exchanges is None:
+            return  # it does not run, or answers wrongly
+        server = self._servers[target.peer.name]
+
+        def add(metric: Metric, value: float) -> None:
+            self._found.add(case.name, metric, target.name, step.round, value)
+
+        if kind is MEMORY_NOW:
+            add(MEMORY, resident_mib(server.pid))
+            add(SHARED, proportional_mib(server.pid))
+            return
+        rates = self._found.of(case.name, RATE, target.name)
+        if kind is STEADY and step.round not in rates:
+            return
+        rate = _STEADY_SHARE * rates[step.round] if kind is STEADY else None
         before = cpu_seconds(server.pid)
-        outcome = self._load(server, exchanges, concurrency)
+        try:
+            outcome = self._load(server, target, exchanges, kind, rate)
+        except BenchError as error:
+            self._found.lacks(case.name, target.name, f"{kind.name}: {error}")
+            return
         used = cpu_seconds(server.pid) - before
-        rate = outcome.timed / outcome.seconds
-        self._add(server, f"requests, c={concurrency}", "1/s", rate, higher_is_better=True)
-        self._add(server, f"CPU per request, c={concurrency}", "µs", 1e6 * used / outcome.total)
-        self._found.core_shares[server.name].append(used / outcome.elapsed)
+        if kind is LONE:
+            add(LONE_P50, outcome.p50_ms)
+            add(LONE_P99, outcome.p99_ms)
+        elif kind is STEADY:
+            add(STEADY_P50, outcome.p50_ms)
+            add(STEADY_P99, outcome.p99_ms)
+        elif kind is LARGE_ROWS:
+            add(ROWS, LARGE * outcome.timed / outcome.seconds)
+        else:
+            reached = outcome.timed / outcome.seconds
+            add(rate_at(kind.concurrency), reached)
+            if reached > rates.get(step.round, 0.0):
+                add(RATE, reached)
+                add(CPU, 1e6 * used / outcome.total)
+            self._found.core_shares.setdefault(target.name, []).append(used / outcome.elapsed)
+            self._found.generator.setdefault(target.name, []).append(outcome.cpu / outcome.elapsed)
 
-    def _large(self, server: Server, exchanges: list[Exchange]) -> None:
-        concurrency = self._options.concurrency[0]
-        outcome = self._load(server, exchanges, concurrency)
-        rows = LARGE * outcome.timed / outcome.seconds
-        name = f"rows, {LARGE} per request, c={concurrency}"
-        self._add(server, name, "1/s", rows, higher_is_better=True)
-
-    def _add(
-        self, server: Server, name: str, unit: str, value: float, *, higher_is_better: bool = False
-    ) -> None:
-        self._found.add(self._case.name, Metric(name, unit, higher_is_better), server.name, value)
-
-    def _load(self, server: Server, exchanges: list[Exchange], concurrency: int) -> Outcome:
-        seconds = self._options.seconds
-        warmup = seconds * _WARMUP_SHARE
-        job = Job(server.port, server.dialect.path, exchanges, concurrency, seconds, warmup)
+    def _load(
+        self,
+        server: Server,
+        target: Target,
+        exchanges: Sequence[Exchange],
+        kind: Kind,
+        rate: float | None,
+    ) -> Outcome:
+        seconds = self._options.seconds * kind.weight
+        warmup = seconds * WARMUP_SHARE
+        dialect = target.dialect
+        port = server.grpc_port if dialect.grpc else server.port
+        job = Job(
+            port, dialect.path, exchanges, kind.concurrency, seconds, warmup, rate, dialect.grpc
+        )
         with pinned(self._cores.load):
             done = subprocess.run(
                 [sys.executable, "-m", "bench.load"],
-                input=json.dumps(asdict(job)),
+                input=job.dumps(),
                 capture_output=True,
                 text=True,
                 cwd=_ROOT,
@@ -172,11 +211,9 @@ class _Round:
                 check=False,
             )
         if done.returncode != 0:
-            raise BenchError(f"the load on {server.name} failed:\n{done.stderr[-2000:]}")
+            raise BenchError(f"the load failed: {done.stderr.strip()[-300:]}")
         outcome = Outcome(**json.loads(done.stdout))
-        self._found.count(server.name, outcome)
+        self._found.count(target.name, outcome)
         if outcome.timed == 0:
-            raise BenchError(
-                f"{server.name} gave no right answer within {seconds} s: {outcome.first_error}"
-            )
+            raise BenchError(f"no right answer within {seconds:g} s: {outcome.first_error}")
         return outcome

@@ -1,147 +1,158 @@
-"""Starts the servers that are compared, each as a process of its own on the servers' core."""
+"""Starts and stops the servers that are compared, each with its processes on the servers' core."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
 import os
+import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.proc import pinned
-from bench.workload import Case, Dialect, Question, serinus_dialect, snippet_dialect
-from serinus_server import contract
+from bench.dialects import Dialect
+from bench.load.job import Exchange
+from bench.peers.catalog import LIMIT, Launch, Peer
+from bench.proc import members, pinned
+from bench.questions import Model, Question
 
-OURS, PEER = "serinus", "fastapi"
-_MODEL_NAME = "bench"
 _ROOT = Path(__file__).parents[1]
 _START_SECONDS = 60.0
-_STOP_SECONDS = 10.0
+_ANSWER_SECONDS = 10.0
+_STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 
-# For both: one thread for arithmetic, and MLflow tells nobody outside what is done here.
+# For all: one thread for arithmetic, and nobody outside is told what is done here.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 
 class BenchError(RuntimeError):
-    """The comparison cannot be made; the message says why."""
+    """A server cannot be compared; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server that has given its first answer ``start_seconds`` after its start."""
+    """A running server that gave its first answer ``start_seconds`` after its start."""
 
-    name: str
+    peer: Peer
     pid: int
     port: int
-    dialect: Dialect
+    grpc_port: int
     start_seconds: float
 
-    def ask(self, question: Question) -> tuple[str, str]:
-        """Body and answer of one request.
+    def ask(self, dialect: Dialect, question: Question) -> Exchange:
+        """A request with its answer, which is exactly that of ``mlflow.pyfunc``.
 
         Raises:
-            BenchError: the answer is not exactly that of ``mlflow.pyfunc``.
+            BenchError: it is not, or there is none.
         """
-        body = self.dialect.encode(question.rows)
-        status, answer = _post(self.port, self.dialect.path, body)
+        body = dialect.encode(question.rows)
+        try:
+            status, answer = _post(self.port, dialect.path, body)
+        except (OSError, http.client.HTTPException) as error:
+            raise BenchError(f"no answer: {error}") from None
         if status != 200:
-            raise BenchError(f"{self.name} answers with {status}: {answer[:300]!r}")
-        if self.dialect.decode(answer) != question.answer:
-            raise BenchError(f"{self.name} answers other numbers than mlflow.pyfunc")
-        return body, answer.decode()
+            raise BenchError(f"answers with {status}: {answer[:300]!r}")
+        # The limit has no model: zeros instead of predictions.
+        right = question.answer if self.peer.name != LIMIT else [0] * len(question.rows)
+        try:
+            found = dialect.decode(answer)
+        except (ValueError, KeyError, TypeError) as error:
+            raise BenchError(f"answers something else: {error!r}: {answer[:300]!r}") from None
+        if found != right:
+            raise BenchError(f"answers other numbers than mlflow.pyfunc: {answer[:300]!r}")
+        return Exchange(body, answer)
 
 
 @contextlib.contextmanager
-def running(name: str, case: Case, core: int, concurrency: int) -> Iterator[Server]:
-    """The server ``name`` with the model of ``case``, stopped at the end of the block.
+def running(
+    peer: Peer, programs: Path, model: Model, dialect: Dialect, core: int
+) -> Iterator[Server]:
+    """The server with the model, stopped with all its processes at the end of the block.
+
+    ``dialect`` is how its first answer is asked for.
 
     Raises:
-        BenchError: it does not start, or answers wrongly.
+        BenchError: it does not start.
     """
-    port = _free_port()
-    if name == OURS:
-        dialect = serinus_dialect(case.name, _MODEL_NAME)
-        command, environ = _serinus(case, port, concurrency)
-    else:
-        dialect = snippet_dialect(case.name)
-        command, environ = _snippet(case, port)
-    log = case.folder.parent / f"{name}-{case.name}.log"
-    with log.open("wb") as output, pinned(core):
-        begin = time.perf_counter()
-        process = subprocess.Popen(  # noqa: S603 - our own command
-            command,
-            env={**os.environ, **_ENVIRONMENT, **environ},
-            cwd=_ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            # Where Linux shares a busy core between sessions (autogroup), the server with more
-            # threads must not get more of it. It also keeps Ctrl-C for us, who stop it then.
-            start_new_session=True,
-        )
-    try:
-        body = dialect.encode(case.single[0].rows)
-        _await_answer(process, port, dialect.path, body, log)
-        yield Server(name, process.pid, port, dialect, time.perf_counter() - begin)
-    finally:
-        _stop(process)
+    ports = _free_ports(3)
+    with tempfile.TemporaryDirectory(prefix=f"serinus-bench-{peer.name}-") as work:
+        command = peer.launch(Launch(programs, model, Path(work), *ports))
+        log = Path(work) / "output.log"
+        with log.open("wb") as output, pinned(core):
+            begin = time.perf_counter()
+            process = subprocess.Popen(  # noqa: S603 - a peer's own command
+                list(command.arguments),
+                env={**_inherited(programs), **_ENVIRONMENT, **command.environ},
+                cwd=_ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                # Where Linux shares a busy core between sessions (autogroup), a server with more
+                # threads must not get more of it. It also keeps Ctrl-C for us, who stop it then.
+                start_new_session=True,
+            )
+        try:
+            body = dialect.encode(model.single[0].rows)
+            _await_answer(process, ports[0], dialect.path, body, log)
+            started = time.perf_counter() - begin
+            yield Server(peer, process.pid, ports[0], ports[1], started)
+        finally:
+            _stop(process)
 
 
-def _serinus(case: Case, port: int, concurrency: int) -> tuple[Sequence[str], Mapping[str, str]]:
-    return [sys.executable, "-m", "serinus_server"], {
-        contract.ENV_HOST: "127.0.0.1",
-        contract.ENV_PORT: str(port),
-        contract.ENV_MODEL_NAME: _MODEL_NAME,
-        contract.ENV_MODEL_URI: case.folder.as_uri(),
-        contract.ENV_REVISION: "bench-1",
-        contract.ENV_MAX_CONCURRENCY: str(max(64, concurrency)),
-        contract.ENV_DRAIN_SECONDS: "0",
-        contract.ENV_LOG_FORMAT: "json",
-        contract.ENV_TERMINATION_LOG: str(case.folder.parent / "termination-log"),
-    }
-
-
-def _snippet(case: Case, port: int) -> tuple[Sequence[str], Mapping[str, str]]:
-    # uvicorn takes uvloop and httptools by itself where they are installed, as here. Without its
-    # access log it is faster, and our server has none either.
-    application = ["bench.peers.fastapi_snippet:app", "--no-access-log"]
-    return (
-        [sys.executable, "-m", "uvicorn", *application, "--port", str(port)],
-        {"MODEL_FOLDER": str(case.folder)},
-    )
+def _inherited(programs: Path) -> dict[str, str]:
+    """Our variables without those of our own environment, the peer's programs first."""
+    kept = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
+    return {**kept, "PATH": f"{programs}{os.pathsep}{kept.get('PATH', os.defpath)}"}
 
 
 def _await_answer(
-    process: subprocess.Popen[bytes], port: int, path: str, body: str, log: Path
+    process: subprocess.Popen[bytes], port: int, path: str, body: bytes, log: Path
 ) -> None:
     deadline = time.monotonic() + _START_SECONDS
+    last = "nothing"
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if _post(port, path, body)[0] == 200:
+            status, answer = _post(port, path, body)
+            if status == 200:
                 return
+            last = f"{status}: {answer[:200]!r}"
         if process.poll() is not None or time.monotonic() > deadline:
-            tail = log.read_text(errors="replace")[-2000:]
-            raise BenchError(f"no answer from {log.stem} (exit code {process.poll()}):\n{tail}")
+            tail = log.read_text(errors="replace")[-1500:]
+            code = process.poll()
+            state = "still runs" if code is None else f"ended with code {code}"
+            raise BenchError(f"does not start: it {state}, last answer {last}; its output:\n{tail}")
         time.sleep(_POLL_SECONDS)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+    """End the server and all its processes; what does not go by itself is killed."""
+    everyone = members(process.pid)
+    for pid in everyone:
+        _signal(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while everyone and time.monotonic() < deadline:
+        process.poll()
+        everyone = {pid for pid in everyone if Path(f"/proc/{pid}").exists()}
+        everyone |= members(process.pid)
+        time.sleep(_POLL_SECONDS)
+    for pid in everyone:
+        _signal(pid, signal.SIGKILL)
+    process.wait()
 
 
-def _post(port: int, path: str, body: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_START_SECONDS)
+def _signal(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
     try:
         connection.request("POST", path, body, {"content-type": "application/json"})
         response = connection.getresponse()
@@ -150,7 +161,9 @@ def _post(port: int, path: str, body: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]

@@ -1,137 +1,141 @@
-"""The models that are served, the requests that are sent, and the answers that are right."""
+"""Makes the models, the questions to them and the right answers.
+
+Each model is saved twice: by MLflow and by joblib, for peers that know nothing of MLflow.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import mlflow.pyfunc
 import mlflow.sklearn
 import numpy as np
 import pandas as pd
 from mlflow.models import infer_signature
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-COLUMNS = [f"feature_{number:02d}" for number in range(30)]
-LARGE = 32  # rows of a large request
+from bench.questions import LARGE, Model, Question
+
+FEATURES = 30
+TREES = 100
 _TRAINING_ROWS = 2_000
 _BODIES = 16  # different requests, so that a mixed-up answer shows
-
-Rows = list[list[float]]
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Rows, and what ``mlflow.pyfunc`` answers to them."""
-
-    rows: Rows
-    answer: Rows
+_MIXED_COLUMNS = {"amount": 12, "count": 8, "flag": 4, "kind": 6}
+_KINDS = np.array(["red", "green", "blue", "grey", "other"])
+# MLflow keeps models without pickle by default, and has to be told of types that it does not know.
+_TRUSTED_TYPES = ["sklearn.tree._tree.Tree", "_loss.CyHalfBinomialLoss"]
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A model and the questions to it, with one row each and with ``LARGE`` rows each."""
-
-    name: str
-    folder: Path
-    single: Sequence[Question]
-    large: Sequence[Question]
+def make_model(name: str, folder: Path) -> Model:
+    """Train the model ``name`` and save it below ``folder``; the same each time."""
+    return _MAKERS[name](folder / name)
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """How one server is asked for one model's predictions, and how its answer is read."""
-
-    path: str
-    encode: Callable[[Rows], str]
-    decode: Callable[[bytes], Rows]
+def _logistic(folder: Path) -> Model:
+    return _numeric(folder, LogisticRegression(max_iter=500))
 
 
-def make_cases(folder: Path) -> list[Case]:
-    """Train and save both models below ``folder``.
+def _boosting(folder: Path) -> Model:
+    return _numeric(folder, GradientBoostingClassifier(n_estimators=TREES, random_state=0))
 
-    They answer probabilities, because two labels would be equal by chance too often.
-    """
+
+def _forest(folder: Path) -> Model:
+    return _numeric(folder, RandomForestClassifier(n_estimators=TREES, random_state=0))
+
+
+def _numeric(folder: Path, estimator: Any) -> Model:
+    """Answers labels, as ``predict`` does: what people serve."""
     random = np.random.default_rng(20)
-    features = random.normal(size=(_TRAINING_ROWS, len(COLUMNS)))
-    labels = (features[:, :3].sum(axis=1) + random.normal(size=_TRAINING_ROWS) > 0).astype(int)
-    table = pd.DataFrame(features, columns=COLUMNS)
-    singles = [features[row : row + 1].tolist() for row in range(_BODIES)]
-    larges = [features[LARGE * n : LARGE * (n + 1)].tolist() for n in range(_BODIES)]
-    return [
-        _make_case(folder / "columns", table, labels, _as_table, singles, larges),
-        _make_case(folder / "tensor", features, labels, np.array, singles, larges),
-    ]
+    features = random.normal(size=(_TRAINING_ROWS, FEATURES))
+    labels = _labels(features[:, :3].sum(axis=1), random)
+    estimator.fit(features, labels)
+    return _save(folder, estimator, features, [], np.array)
 
 
-def _make_case(
+def _mixed(folder: Path) -> Model:
+    """Numbers, whole numbers, flags and words in 30 named columns; answers probabilities."""
+    random = np.random.default_rng(21)
+    table = _mixed_table(random)
+    words = [name for name in table.columns if name.startswith("kind")]
+    numbers = [name for name in table.columns if name not in words]
+    labels = _labels(table[numbers[:3]].sum(axis=1).to_numpy(), random)
+    encode = ColumnTransformer(
+        [
+            ("numbers", StandardScaler(), numbers),
+            ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
+        ]
+    )
+    pipeline = make_pipeline(encode, LogisticRegression(max_iter=500)).fit(table, labels)
+    columns = list(table.columns)
+
+    def as_table(rows: Sequence[Sequence[Any]]) -> pd.DataFrame:
+        return pd.DataFrame(rows, columns=columns).astype(table.dtypes)
+
+    return _save(folder, pipeline, table, columns, as_table, function="predict_proba")
+
+
+def _mixed_table(random: np.random.Generator) -> pd.DataFrame:
+    draw: dict[str, Callable[[], Any]] = {
+        "amount": lambda: random.normal(size=_TRAINING_ROWS),
+        "count": lambda: random.integers(0, 100, size=_TRAINING_ROWS),
+        "flag": lambda: random.random(size=_TRAINING_ROWS) > 0.5,
+        "kind": lambda: random.choice(_KINDS, size=_TRAINING_ROWS),
+    }
+    return pd.DataFrame(
+        {
+            f"{kind}_{number:02d}": draw[kind]()
+            for kind, count in _MIXED_COLUMNS.items()
+            for number in range(count)
+        }
+    )
+
+
+def _labels(signal: Any, random: np.random.Generator) -> Any:
+    noise = random.normal(size=len(signal))
+    return (signal + noise * signal.std() > signal.mean()).astype(int)
+
+
+def _save(
     folder: Path,
+    estimator: Any,
     features: Any,
-    labels: Any,
-    as_input: Callable[[Rows], Any],
-    singles: list[Rows],
-    larges: list[Rows],
-) -> Case:
-    model = LogisticRegression(max_iter=500).fit(features, labels)
+    columns: Sequence[str],
+    as_input: Callable[[Sequence[Sequence[Any]]], Any],
+    function: str = "predict",
+) -> Model:
+    answers = getattr(estimator, function)(features)
     mlflow.sklearn.save_model(
-        model,
+        estimator,
         folder,
-        signature=infer_signature(features, model.predict_proba(features)),
+        signature=infer_signature(features, answers),
         input_example=features[:1],
         pip_requirements=["mlflow", "scikit-learn"],  # inferring them takes a minute
-        pyfunc_predict_fn="predict_proba",
+        pyfunc_predict_fn=function,
+        skops_trusted_types=_TRUSTED_TYPES,
     )
     reference = mlflow.pyfunc.load_model(str(folder))
 
-    def ask(rows: Rows) -> Question:
-        return Question(rows, reference.predict(as_input(rows)).tolist())
+    def ask(begin: int, size: int) -> Question:
+        rows = features[begin : begin + size]
+        plain = rows.to_numpy(dtype=object).tolist() if columns else rows.tolist()
+        return Question(plain, reference.predict(as_input(plain)).tolist())
 
-    return Case(
-        folder.name, folder, [ask(rows) for rows in singles], [ask(rows) for rows in larges]
+    model = Model(
+        folder.name,
+        folder,
+        columns,
+        [ask(number, 1) for number in range(_BODIES)],
+        [ask(LARGE * number, LARGE) for number in range(_BODIES)],
     )
+    joblib.dump(estimator, model.joblib_file)
+    return model
 
 
-def _as_table(rows: Rows) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _records(rows: Rows) -> list[dict[str, float]]:
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows]
-
-
-def _predictions(body: bytes) -> Rows:
-    predictions: Rows = json.loads(body)["predictions"]
-    return predictions
-
-
-def _encode_v2(rows: Rows) -> str:
-    tensor = {
-        "name": "input-0",
-        "shape": [len(rows), len(COLUMNS)],
-        "datatype": "FP64",
-        "data": [value for row in rows for value in row],
-    }
-    return json.dumps({"inputs": [tensor]})
-
-
-def _decode_v2(body: bytes) -> Rows:
-    (tensor,) = json.loads(body)["outputs"]
-    answer: Rows = np.array(tensor["data"]).reshape(tensor["shape"]).tolist()
-    return answer
-
-
-def serinus_dialect(case: str, model_name: str) -> Dialect:
-    """Records go to ``/predict``, tensors to the V2 protocol."""
-    if case == "columns":
-        return Dialect("/predict", lambda rows: json.dumps(_records(rows)), _predictions)
-    return Dialect(f"/v2/models/{model_name}/infer", _encode_v2, _decode_v2)
-
-
-def snippet_dialect(case: str) -> Dialect:
-    """The same rows in the snippet's own form."""
-    if case == "columns":
-        return Dialect("/columns", lambda rows: json.dumps({"rows": _records(rows)}), _predictions)
-    return Dialect("/tensor", lambda rows: json.dumps({"rows": rows}), _predictions)
+_MAKERS = {"lr": _logistic, "gbc": _boosting, "rf": _forest, "mixed": _mixed}

@@ -1,1 +1,1 @@
-"""What the model server is compared with."""
+"""What the model server is compared with: how each is installed, started and asked."""

@@ -1,0 +1,217 @@
+"""Every server of the comparison: its environment, its command and the ways to ask it.
+
+Peers run in the form that is fastest for them among what their documentation shows: uvloop and
+httptools wherever they can use them, no access log, MLServer without its second process, BentoML
+with an async endpoint. Each is one worker.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import dialects
+from bench.dialects import MODEL_NAME, Dialect
+from bench.questions import Model
+from serinus_server import contract
+
+OURS = "serinus"
+SNIPPET = "snippet"
+LIMIT = "raw"
+
+_APPS = "bench.peers.apps"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Where and with what a server is to be started.
+
+    ``bin`` is the folder of its environment's programs, ``work`` an empty folder of its own.
+    """
+
+    bin: Path
+    model: Model
+    work: Path
+    port: int
+    grpc_port: int
+    metrics_port: int
+
+    @property
+    def python(self) -> str:
+        return str(self.bin / "python")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program with its arguments, and what it finds in its environment."""
+
+    arguments: Sequence[str]
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One server. ``environment`` names the file of its packages; empty: the project's own.
+
+    ``package`` is the one whose version tells the peer's. ``dialects`` are the ways to ask for the
+    predictions of one array, ``named`` is that for named columns, if there is any.
+    """
+
+    name: str
+    title: str
+    environment: str
+    launch: Callable[[Launch], Command]
+    dialects: Mapping[str, Dialect]
+    package: str = ""
+    named: Callable[[Sequence[str]], Dialect] | None = None
+
+
+def _serinus(launch: Launch) -> Command:
+    return Command(
+        [sys.executable, "-m", "serinus_server"],
+        {
+            contract.ENV_HOST: "127.0.0.1",
+            contract.ENV_PORT: str(launch.port),
+            contract.ENV_MODEL_NAME: MODEL_NAME,
+            contract.ENV_MODEL_URI: launch.model.folder.as_uri(),
+            contract.ENV_REVISION: "bench-1",
+            contract.ENV_DRAIN_SECONDS: "0",
+            contract.ENV_LOG_FORMAT: "json",
+            contract.ENV_TERMINATION_LOG: str(launch.work / "termination-log"),
+        },
+    )
+
+
+def _uvicorn(app: str) -> Callable[[Launch], Command]:
+    # uvicorn takes uvloop and httptools by itself where they are installed, as here.
+    def launch(where: Launch) -> Command:
+        return Command(
+            [
+                where.python, "-m", "uvicorn", f"{_APPS}.{app}:app", "--no-access-log",
+                "--port", str(where.port),
+            ],
+            _model_variables(where),
+        )  # fmt: skip
+
+    return launch
+
+
+def _mlflow(launch: Launch) -> Command:
+    return Command(
+        [
+            str(launch.bin / "mlflow"), "models", "serve", "--env-manager", "local",
+            "--model-uri", str(launch.model.folder), "--port", str(launch.port),
+        ]
+    )  # fmt: skip
+
+
+def _mlserver(implementation: str) -> Callable[[Launch], Command]:
+    def launch(where: Launch) -> Command:
+        mlflow = "mlflow" in implementation
+        uri = where.model.folder if mlflow else where.model.joblib_file
+        settings = {
+            "name": MODEL_NAME,
+            "implementation": implementation,
+            "parameters": {"uri": str(uri)},
+        }
+        server = {
+            "host": "127.0.0.1",
+            "http_port": where.port,
+            "grpc_port": where.grpc_port,
+            "metrics_port": where.metrics_port,
+            "parallel_workers": 0,
+            "debug": False,
+        }
+        (where.work / "model-settings.json").write_text(json.dumps(settings))
+        (where.work / "settings.json").write_text(json.dumps(server))
+        return Command([str(where.bin / "mlserver"), "start", str(where.work)])
+
+    return launch
+
+
+def _kserve(launch: Launch) -> Command:
+    return Command(
+        [
+            launch.python, "-m", f"{_APPS}.kserve_model", "--http_port", str(launch.port),
+            "--enable_grpc", "false", "--enable_latency_logging", "false",
+        ],
+        _model_variables(launch),
+    )  # fmt: skip
+
+
+def _bentoml(launch: Launch) -> Command:
+    return Command(
+        [
+            str(launch.bin / "bentoml"), "serve", f"{_APPS}.bentoml_service:Service",
+            "--host", "127.0.0.1", "--port", str(launch.port),
+        ],
+        {
+            **_model_variables(launch),
+            "BENTOML_HOME": str(launch.work),
+            "BENTOML_DO_NOT_TRACK": "true",
+        },
+    )  # fmt: skip
+
+
+def _litserve(launch: Launch) -> Command:
+    return Command(
+        [launch.python, "-m", f"{_APPS}.litserve_api"],
+        {**_model_variables(launch), "PORT": str(launch.port)},
+    )
+
+
+def _model_variables(launch: Launch) -> dict[str, str]:
+    return {
+        "MODEL_FILE": str(launch.model.joblib_file),
+        "MODEL_FOLDER": str(launch.model.folder),
+    }
+
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        Peer(
+            OURS, "Serinus", "", _serinus, {OURS: dialects.V2}, named=dialects.split,
+        ),
+        Peer(LIMIT, "raw ASGI + orjson, no model", "fastapi", _uvicorn("raw"), {LIMIT: dialects.V2}),
+        Peer(
+            SNIPPET, "FastAPI, joblib", "fastapi", _uvicorn("snippet"), {SNIPPET: dialects.ROWS}
+        ),
+        Peer(
+            "snippet-mlflow", "FastAPI, mlflow.pyfunc", "mlflow", _uvicorn("snippet_mlflow"),
+            {"snippet-mlflow": dialects.ROWS},
+        ),
+        Peer(
+            "kserve", "KServe", "kserve", _kserve,
+            {"kserve-v1": dialects.V1, "kserve-v2": dialects.V2_WITH_ID}, "kserve",
+        ),
+        Peer(
+            "mlserver", "MLServer, scikit-learn", "mlserver",
+            _mlserver("mlserver_sklearn.SKLearnModel"), {"mlserver": dialects.V2_WITH_ID},
+            "mlserver",
+        ),
+        Peer(
+            "mlserver-mlflow", "MLServer, MLflow", "mlserver",
+            _mlserver("mlserver_mlflow.MLflowRuntime"), {"mlserver-mlflow": dialects.V2_WITH_ID},
+        ),
+        Peer(
+            "mlflow", "MLflow", "mlflow", _mlflow, {"mlflow": dialects.INPUTS}, "mlflow",
+            dialects.split,
+        ),
+        Peer("litserve", "LitServe", "litserve", _litserve, {"litserve": dialects.ROWS}, "litserve"),
+        Peer("bentoml", "BentoML", "bentoml", _bentoml, {"bentoml": dialects.PLAIN}, "bentoml"),
+    )
+}  # fmt: skip
+
+
+def title_of(target: str) -> str:
+    """What people call a target: the server, and the protocol where it is asked in several."""
+    for peer in PEERS.values():
+        if target == peer.name:
+            return peer.title
+        if target in peer.dialects:
+            return f"{peer.title}, {target.removeprefix(peer.name + '-').upper()}"
+    return target
