@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -37,18 +38,18 @@ from serinus_server.telemetry.stopwatch import Stopwatch
 _log = structlog.stdlib.get_logger(__name__)
 
 
-def load_mlflow(folder: Path) -> Runtime:
+def load_mlflow(folder: Path, *, fast_paths: bool = True) -> Runtime:
     """The runtime for MLflow models; imported when it is needed, because that takes seconds."""
-    from serinus_server.runtimes.mlflow_pyfunc import load
+    from serinus_server.runtimes.load import load
 
-    return load(folder)
+    return load(folder, fast_paths=fast_paths)
 
 
 class Application:
     """One server: its parts, its state, and the ASGI application that it is to the outside."""
 
     def __init__(
-        self, settings: Settings, load_runtime: Callable[[Path], Runtime] = load_mlflow
+        self, settings: Settings, load_runtime: Callable[[Path], Runtime] | None = None
     ) -> None:
         self.settings = settings
         self.failure: StartupError | None = None
@@ -58,7 +59,7 @@ class Application:
         limiter = Limiter(settings.max_concurrency)
         self.metrics.watch_in_flight(lambda: limiter.used)
         self.inference = Inference(self.lifecycle, limiter, settings.max_batch_rows)
-        self._load_runtime = load_runtime
+        self._load_runtime = load_runtime or partial(load_mlflow, fast_paths=settings.fast_paths)
         self._workspace: Path | None = None
         self._ended = asyncio.Event()
         self._watch = Stopwatch.start()

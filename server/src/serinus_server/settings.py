@@ -103,11 +103,15 @@ class Settings(BaseModel):
         description="most values in the JSON of one request",
     )  # fmt: skip
     max_concurrency: int = Field(
-        64, alias=contract.ENV_MAX_CONCURRENCY, ge=1, description="predictions in flight at once"
+        256, alias=contract.ENV_MAX_CONCURRENCY, ge=1, description="predictions in flight at once"
     )
     max_batch_rows: int = Field(
         64, alias=contract.ENV_MAX_BATCH_ROWS, ge=1, le=100_000,
         description="rows of several requests that are asked in one call; 1: never",
+    )  # fmt: skip
+    fast_paths: bool = Field(
+        True, alias=contract.ENV_FAST_PATHS,
+        description="false: only MLflow's own way to a model's answers, slow and never batched",
     )  # fmt: skip
     drain_seconds: float = Field(
         5.0, alias=contract.ENV_DRAIN_SECONDS, ge=0, le=3600,

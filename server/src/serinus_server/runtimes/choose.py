@@ -41,7 +41,12 @@ _LIBRARIES = {
 
 
 class Library(Protocol):
-    """What a module with the fast runtimes of one flavor has."""
+    """What a module with the fast runtimes of one flavor has.
+
+    It may also have ``prepare(reference) -> str | None``, which is called first: it makes the
+    reference's answers the same on each call, or says why generated inputs are not for this model,
+    for example because it has steps that nobody knows.
+    """
 
     def candidates(self, reference: PyFuncRuntime) -> Iterator[FastRuntime]:
         """Fast runtimes for the model, the best first; none if the model is of an unknown kind.
@@ -49,8 +54,8 @@ class Library(Protocol):
         Each is made when it is its turn to be tried.
         """
 
-    def prepare(self, reference: PyFuncRuntime) -> Hints:
-        """Inputs that are worth trying. May also make the reference's answers repeatable."""
+    def hints(self, reference: PyFuncRuntime) -> Hints:
+        """Inputs that are worth trying."""
 
 
 def choose(reference: PyFuncRuntime, example: Any = None, seconds: float = 0.4) -> Runtime:
@@ -68,7 +73,7 @@ def choose(reference: PyFuncRuntime, example: Any = None, seconds: float = 0.4) 
     _log.info(
         "runtime chosen",
         runtime=runtime.name,
-        reason=reason,
+        why=reason,
         row_wise=runtime.row_wise,
         quick=runtime.quick,
         questions=asked,
@@ -82,7 +87,11 @@ def _choose(reference: PyFuncRuntime, example: Any, seconds: float) -> tuple[Run
     if module is None:
         return reference, f"there are no fast runtimes for models of {reference.flavor}", 0
     library = _library(module)
-    hints = Hints() if library is None else _prepare(library, reference)
+    if library is None:
+        return reference, "its library is not installed", 0
+    if refusal := getattr(library, "prepare", _nothing)(reference):
+        return reference, refusal, 0
+    hints = _hints(library, reference)
     trial = Trial.of(reference, questions(reference.signature, example, hints), seconds)
     if not trial.enough:
         return reference, "too few generated questions have an answer, or it is too slow", 0
@@ -107,26 +116,28 @@ def _library(module: str) -> Library | None:
     try:
         return cast("Library", importlib.import_module(module))
     except ImportError as error:
-        _log.info("no fast runtimes", module=module, reason=str(error))
+        _log.info("no fast runtimes", module=module, why=str(error))
         return None
 
 
-def _prepare(library: Library, reference: PyFuncRuntime) -> Hints:
+def _nothing(_: PyFuncRuntime) -> str | None:
+    return None
+
+
+def _hints(library: Library, reference: PyFuncRuntime) -> Hints:
     try:
-        return library.prepare(reference)
+        return library.hints(reference)
     except Exception as error:  # noqa: BLE001 - the questions are fewer then
-        _log.info("no hints", reason=f"{type(error).__name__}: {error}"[:200])
+        _log.info("no hints", why=f"{type(error).__name__}: {error}"[:200])
         return Hints()
 
 
-def _candidates(library: Library | None, reference: PyFuncRuntime) -> Iterator[FastRuntime]:
+def _candidates(library: Library, reference: PyFuncRuntime) -> Iterator[FastRuntime]:
     """The library's candidates, up to the first that cannot even be made."""
-    if library is None:
-        return
     try:
         yield from library.candidates(reference)
     except Exception as error:  # noqa: BLE001 - not this one
-        _log.info("no fast runtime", reason=f"{type(error).__name__}: {error}"[:200])
+        _log.info("no fast runtime", why=f"{type(error).__name__}: {error}"[:200])
 
 
 def _no_gain(

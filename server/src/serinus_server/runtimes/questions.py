@@ -24,7 +24,8 @@ MANY = 64  # rows of the largest question; as many as a batch may have by defaul
 _SIZES = (2, 3, 5, 8, 17, 32, MANY)
 _TRIED = 512  # most values of one column's hints that are tried
 
-_DTYPES: Mapping[str, np.dtype[Any]] = {
+# The dtypes of MLflow's columns that are arrays.
+DTYPES: Mapping[str, np.dtype[Any]] = {
     "integer": np.dtype(np.int32), "long": np.dtype(np.int64), "float": np.dtype(np.float32),
     "double": np.dtype(np.float64), "boolean": np.dtype(np.bool_),
 }  # fmt: skip
@@ -197,7 +198,7 @@ class _Tables:
             _strings(list(known.get(key, ())), self._hints(hints, key, index), random)
             if column.type == "string"
             else _numbers(
-                _DTYPES[column.type],
+                DTYPES[column.type],
                 list(known.get(key, ())),
                 self._hints(hints, key, index),
                 random,
@@ -237,7 +238,7 @@ class _Tables:
                 values[-1] = change[1]
             if key != leave_out:
                 plain = spec.type == "string" or None in values
-                columns[key] = values if plain else np.array(values, dtype=_DTYPES[spec.type])
+                columns[key] = values if plain else np.array(values, dtype=DTYPES[spec.type])
         return Question(about, Table(columns, rows), rows)
 
 

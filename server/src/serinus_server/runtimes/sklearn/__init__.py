@@ -8,7 +8,7 @@ from typing import Any
 from serinus_server.runtimes.fast import FastRuntime, Hints
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 from serinus_server.runtimes.sklearn.boosting import boosting_heads
-from serinus_server.runtimes.sklearn.kinds import kind_of
+from serinus_server.runtimes.sklearn.kinds import foreign_step, kind_of
 from serinus_server.runtimes.sklearn.linear import Order, linear_heads
 from serinus_server.runtimes.sklearn.matrix import Columns, whole_input
 from serinus_server.runtimes.sklearn.program import Make, Program
@@ -37,13 +37,22 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
         yield FastRuntime(f"sklearn-{head.name}", reference, program.ask, parts)
 
 
-def prepare(reference: PyFuncRuntime) -> Hints:
-    """Where the model changes its mind: thresholds of trees, categories, means of columns.
+def prepare(reference: PyFuncRuntime) -> str | None:
+    """Give forests one thread, and with it the same answers on each call.
 
-    Forests get one thread, and with it answers that are the same on each call.
+    Why the model should be asked nothing generated, or None: a step of somebody's own may do
+    anything, such as asking a database.
     """
+    estimator = reference.model.get_raw_model()
+    if (stranger := foreign_step(estimator)) is not None:
+        return f"{type(stranger).__name__} is no estimator of scikit-learn, or has a function"
+    steady(_split(estimator)[1])
+    return None
+
+
+def hints(reference: PyFuncRuntime) -> Hints:
+    """Where the model changes its mind: thresholds of trees, categories, means of columns."""
     before, last = _split(reference.model.get_raw_model())
-    steady(last)
     first = (*before, last)[0]
     return Hints(known_values(before, last), getattr(first, "n_features_in_", None))
 

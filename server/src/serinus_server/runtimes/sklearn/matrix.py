@@ -11,14 +11,10 @@ import numpy.typing as npt
 
 from serinus_server.runtimes.base import Column, Signature, Table, Tensor
 from serinus_server.runtimes.fast import Doubt
+from serinus_server.runtimes.questions import DTYPES
 
 Matrix: TypeAlias = npt.NDArray[Any]
 
-# The dtypes of MLflow's numeric columns.
-DTYPES: dict[str, np.dtype[Any]] = {
-    "integer": np.dtype(np.int32), "long": np.dtype(np.int64), "float": np.dtype(np.float32),
-    "double": np.dtype(np.float64), "boolean": np.dtype(np.bool_),
-}  # fmt: skip
 _ARRAYS = frozenset(map(np.dtype, (np.float64, np.float32, np.int64, np.int32)))
 _SINGLE = np.dtype(np.float32)
 _DOUBLE = np.dtype(np.float64)
