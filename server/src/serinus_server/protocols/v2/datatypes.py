@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -43,7 +43,7 @@ def elements_of(shape: object, name: str) -> int:
         InvalidInput: it has no values, or too many dimensions.
     """
     expected = 1
-    if not isinstance(shape, Sequence):
+    if type(shape) is not list:
         raise _no_shape(name)
     if len(shape) > MAX_DIMENSIONS:
         raise InvalidInput(
