@@ -91,6 +91,29 @@ def test_counts_are_summed_over_pods_and_protocols() -> None:
     assert found.slower_than(0.25) == 55
 
 
+@pytest.mark.parametrize(
+    ("code", "is_error"),
+    [
+        ("INTERNAL", True),
+        ("UNAVAILABLE", True),
+        ("DEADLINE_EXCEEDED", True),
+        ("RESOURCE_EXHAUSTED", True),
+        ("OK", False),
+        ("INVALID_ARGUMENT", False),
+        ("NOT_FOUND", False),
+        ("CANCELLED", False),
+        ("4xx", False),
+    ],
+)
+def test_grpc_codes_count_as_errors_where_the_server_is_to_blame(
+    code: str, *, is_error: bool
+) -> None:
+    over_http = series((10, 0), (20, 7), code="2xx")
+    found = counts([over_http, series((10, 0), (20, 3), code=code)], window(10, 20))
+    assert found is not None
+    assert (found.requests, found.errors) == (10, 3 if is_error else 0)
+
+
 def test_a_bound_without_a_bucket_is_not_guessed() -> None:
     assert Counts(10, 0, {0.1: 5, inf: 10}).slower_than(0.25) is None
 

@@ -31,7 +31,7 @@ class Counts:
 
     Attributes:
         requests: answered requests.
-        errors: of them, answered with 5xx.
+        errors: of them, answered with a code of ``contract.ERROR_CODES``: 5xx, and what it is to gRPC.
         buckets: upper bound in seconds -> requests at most that slow; cumulative, ends with inf.
     """
 
@@ -108,7 +108,7 @@ def counts(all_series: Iterable[Series], window: Window) -> Counts | None:
         if series.name == contract.METRIC_REQUESTS:
             usable = True
             requests += grown
-            if series.labels.get(contract.LABEL_CODE) == "5xx":
+            if series.labels.get(contract.LABEL_CODE) in contract.ERROR_CODES:
                 errors += grown
         elif series.name == f"{contract.METRIC_DURATION}_bucket":
             bound = float(series.labels["le"])
