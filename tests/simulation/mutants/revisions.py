@@ -194,6 +194,11 @@ REVISIONS = (
                 "if seen.epoch < 0:",
             ),
             Edit(
+                "reconcile/loop.py",
+                "and 0 < epoch < status.epoch:",
+                "and epoch < 0:",
+            ),
+            Edit(
                 "app/lease.py",
                 "if not self.fresh():\n                self._lose(",
                 "if not self.leading:\n                self._lose(",
