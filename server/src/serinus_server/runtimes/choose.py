@@ -58,16 +58,23 @@ class Library(Protocol):
         """Inputs that are worth trying."""
 
 
-def choose(reference: PyFuncRuntime, example: Any = None, seconds: float = 0.4) -> Runtime:
+def choose(
+    reference: PyFuncRuntime,
+    example: Any = None,
+    *,
+    seconds: float = 0.4,
+    library: Library | None = None,
+) -> Runtime:
     """The fastest runtime with the answers of ``reference``, or ``reference`` itself.
 
     ``example`` is an input as `Runtime.predict` takes it: the one that was logged with the model.
     ``seconds`` bounds the asking of the reference; holding candidates against it takes little
-    more. Never fails: whatever goes wrong, the reference serves.
+    more. ``library`` is the module to ask for fast runtimes; by default, that of the flavor. Never
+    fails: whatever goes wrong, the reference serves.
     """
     watch = Stopwatch.start()
     try:
-        runtime, reason, asked = _choose(reference, example, seconds)
+        runtime, reason, asked = _choose(reference, example, seconds, library)
     except Exception as error:  # noqa: BLE001 - a fast path is never worth a failed start
         runtime, reason, asked = reference, f"{type(error).__name__}: {error}"[:200], 0
     _log.info(
@@ -82,13 +89,12 @@ def choose(reference: PyFuncRuntime, example: Any = None, seconds: float = 0.4) 
     return runtime
 
 
-def _choose(reference: PyFuncRuntime, example: Any, seconds: float) -> tuple[Runtime, str, int]:
-    module = _LIBRARIES.get(reference.flavor)
-    if module is None:
-        return reference, f"there are no fast runtimes for models of {reference.flavor}", 0
-    library = _library(module)
+def _choose(
+    reference: PyFuncRuntime, example: Any, seconds: float, library: Library | None
+) -> tuple[Runtime, str, int]:
+    library = library or _library(reference.flavor)
     if library is None:
-        return reference, "its library is not installed", 0
+        return reference, f"there are no fast runtimes for models of {reference.flavor}", 0
     if refusal := getattr(library, "prepare", _nothing)(reference):
         return reference, refusal, 0
     hints = _hints(library, reference)
@@ -112,12 +118,9 @@ def _choose(reference: PyFuncRuntime, example: Any, seconds: float) -> tuple[Run
     return reference, "; ".join(reasons) or "no fast runtime for this model", len(trial.asked)
 
 
-def _library(module: str) -> Library | None:
-    try:
-        return cast("Library", importlib.import_module(module))
-    except ImportError as error:
-        _log.info("no fast runtimes", module=module, why=str(error))
-        return None
+def _library(flavor: str) -> Library | None:
+    module = _LIBRARIES.get(flavor)
+    return None if module is None else cast("Library", importlib.import_module(module))
 
 
 def _nothing(_: PyFuncRuntime) -> str | None:

@@ -21,6 +21,7 @@ from serinus_server.runtimes.fast import Hints
 Array: TypeAlias = npt.NDArray[Any]
 
 MANY = 64  # rows of the largest question; as many as a batch may have by default
+USUAL = "usual"  # what questions without odd values are about
 _SIZES = (2, 3, 5, 8, 17, 32, MANY)
 _TRIED = 512  # most values of one column's hints that are tried
 
@@ -29,11 +30,14 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
     "integer": np.dtype(np.int32), "long": np.dtype(np.int64), "float": np.dtype(np.float32),
     "double": np.dtype(np.float64), "boolean": np.dtype(np.bool_),
 }  # fmt: skip
+# In groups of which a model takes all or none, as a rule.
 _ODD_FLOATS = (
-    np.nan, 0.0, -0.0, np.inf, 1e308, -1e308, 3.4028235e38, 3.5e38, -1e39, 5e-324, -1e-310, 1e-40,
-    16777217.0, 2.0**53 + 2, 1e16, 1e-9, -np.inf,
-)  # fmt: skip
-_ODD_STRINGS = (None, "", "no such category, é", " ", "nan", "None", "0")
+    (0.0, -0.0, 5e-324, -1e-310, 1e-40, 1e-9, 16777217.0, 2.0**53 + 2, 1e16),
+    (np.nan,),
+    (3.4028235e38, 3.5e38, -1e39, 1e308, -1e308),
+    (np.inf, -np.inf),
+)
+_ODD_STRINGS = (("", "no such category, é", " ", "nan", "None", "0"), (None,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,10 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """The values of one column: ``usual`` draws some, ``odd`` lists the strange ones."""
+    """The values of one column: ``usual`` draws some, ``odd`` are groups of strange ones."""
 
     usual: Callable[[int], list[Any]]
-    odd: Sequence[Any]
+    odd: Sequence[Sequence[Any]]
 
 
 def questions(
@@ -67,7 +71,7 @@ def questions(
     columns = [spec for spec in signature.inputs if isinstance(spec, Column)]
     tensors = [spec for spec in signature.inputs if isinstance(spec, Tensor)]
     if columns:
-        if not any(column.type in ("any", "binary", "datetime") for column in columns):
+        if not any(column.type == "any" for column in columns):
             yield from _Tables(columns, example, hints, random).questions()
     elif len(tensors) == 1 and tensors[0].name is None and len(tensors[0].shape) == 2:
         yield from _Matrices(tensors[0], example, hints, random).questions()
@@ -112,7 +116,7 @@ def _numbers(
             np.concatenate([told - 1, np.floor(told), told + 1, seen, [0, 1]]), -1e9, 1e9
         )
         near = near[(near >= limits.min) & (near <= limits.max)]
-        odd = [limits.min, limits.max, 0, limits.max - 1, 1]
+        odd = [(limits.min, limits.max, 0, limits.max - 1, 1)]
         scale = 1 + int(min(np.abs(near).max(), limits.max // 4))
 
         def integers(count: int) -> list[Any]:
@@ -139,13 +143,25 @@ def _numbers(
         return [*np.where(random.random(count) < 0.5, random.choice(near, count), drawn).tolist()]
 
     with np.errstate(over="ignore"):
-        return _Pool(floats, np.array(_ODD_FLOATS).astype(dtype).tolist())
+        return _Pool(floats, [np.array(group).astype(dtype).tolist() for group in _ODD_FLOATS])
 
 
-def _strings(known: Sequence[Any], hints: Sequence[Any], random: np.random.Generator) -> _Pool:
+def _texts(
+    type_: str, known: Sequence[Any], hints: Sequence[Any], random: np.random.Generator
+) -> _Pool:
+    """Strings, bytes or dates."""
+    if type_ == "datetime":
+        return _Pool(lambda count: random.integers(0, 2**60, count).tolist(), ())
+    if type_ == "binary":
+        return _Pool(lambda count: [random.bytes(3) for _ in range(count)], ((None, b""),))
     names = [value for value in (*hints, *known) if isinstance(value, str)] or ["a", "b"]
-    odd = (*_ODD_STRINGS, names[0] + " ", names[-1].upper(), names[0][:1])
+    unknown, missing = _ODD_STRINGS
+    odd = ((*unknown, names[0] + " ", names[-1].upper(), names[0][:1]), missing)
     return _Pool(lambda count: [names[i] for i in random.integers(0, len(names), count)], odd)
+
+
+def _dtype(type_: str) -> np.dtype[Any]:
+    return np.dtype("datetime64[ns]") if type_ == "datetime" else DTYPES[type_]
 
 
 def _is_finite(value: Any) -> bool:
@@ -153,30 +169,51 @@ def _is_finite(value: Any) -> bool:
     return number and abs(float(value)) < 1e300
 
 
+Change: TypeAlias = "tuple[int, int, Any]"  # the row, the column, and the value there
+
+
 def _mix(
-    make: Callable[[str, int, tuple[int, Any] | None], Question], odd: Sequence[Sequence[Any]]
+    make: Callable[[str, int, Sequence[Change]], Question], odd: Sequence[Sequence[Sequence[Any]]]
 ) -> Iterator[Question]:
     """Usual and odd questions in turn, so that whatever time there is sees all kinds.
 
-    ``make`` makes a question of so many rows, with one column's value replaced in the last row.
-    ``odd`` are every column's odd values; each is tried in some column, and each column in turn.
+    ``make`` makes a question of so many rows, with some values replaced. ``odd`` are each column's
+    groups of odd values. A whole group is tried at once, for models that take it, and single
+    values, for those that do not: an error tells nothing about the other values beside it.
     """
-    longest = max((len(values) for values in odd), default=0)
-    replaced = [
-        (column, values[(column + number) % len(values)])
-        for number in range(longest)
-        for column, values in enumerate(odd)
-        if values
-    ]
-    strange = iter(replaced)
+    single = _singly(odd)
+    groups = itertools.cycle(range(max((len(groups) for groups in odd), default=0)) or (0,))
     for number in itertools.count():
-        yield make("usual", 1, None)
-        yield make("usual", _SIZES[number % len(_SIZES)], None)
+        yield make(USUAL, 1, ())
+        yield make(USUAL, _SIZES[number % len(_SIZES)], ())
+        group = next(groups)
+        yield make(f"odd values of group {group}", MANY, _all_of(odd, group, number))
         for rows in (1, 4):
-            change = next(strange, None)
-            if change is not None:
-                yield make(f"column {change[0]} is {change[1]!r}", rows, change)
-        yield make("usual", MANY, None)
+            for column, value in itertools.islice(single, 1):
+                about = f"column {column} is {value!r}"
+                yield make(about, rows, [(rows - 1, column, value)])
+        yield make(USUAL, MANY, ())
+
+
+def _singly(odd: Sequence[Sequence[Sequence[Any]]]) -> Iterator[tuple[int, Any]]:
+    """Each column with an odd value, then each with another one, and so on."""
+    flat = [list(itertools.chain.from_iterable(groups)) for groups in odd]
+    for number in range(max(map(len, flat), default=0)):
+        for column, values in enumerate(flat):
+            if values:
+                yield column, values[(column + number) % len(values)]
+
+
+def _all_of(odd: Sequence[Sequence[Sequence[Any]]], group: int, turn: int) -> list[Change]:
+    """One odd value of ``group`` in each of `MANY` rows, as many columns as there are in turn."""
+    pairs = [
+        (column, value)
+        for column, groups in enumerate(odd)
+        if group < len(groups)
+        for value in groups[group]
+    ]
+    first = turn * MANY
+    return [(row, *pairs[(first + row * 7) % len(pairs)]) for row in range(MANY) if pairs]
 
 
 class _Tables:
@@ -195,8 +232,8 @@ class _Tables:
         ]
         known = example.columns if isinstance(example, Table) else {}
         self._pools = [
-            _strings(list(known.get(key, ())), self._hints(hints, key, index), random)
-            if column.type == "string"
+            _texts(column.type, list(known.get(key, ())), self._hints(hints, key, index), random)
+            if column.type not in DTYPES
             else _numbers(
                 DTYPES[column.type],
                 list(known.get(key, ())),
@@ -212,21 +249,21 @@ class _Tables:
 
     def questions(self) -> Iterator[Question]:
         odd = [
-            (*pool.odd, None) if column.type == "boolean" else pool.odd
+            (*pool.odd, (None,)) if column.type == "boolean" else pool.odd
             for column, pool in zip(self._specs, self._pools, strict=True)
         ]
         mixed = _mix(self._make, odd)
         yield from itertools.islice(mixed, 10)
         for column, key in zip(self._specs, self._keys, strict=True):
             if not column.required:
-                yield self._make(f"without {key!r}", 2, None, leave_out=key)
+                yield self._make(f"without {key!r}", 2, (), leave_out=key)
         yield from mixed
 
     def _make(
         self,
         about: str,
         rows: int,
-        change: tuple[int, Any] | None,
+        changes: Sequence[Change],
         leave_out: str | int | None = None,
     ) -> Question:
         columns: dict[str | int, Any] = {}
@@ -234,11 +271,12 @@ class _Tables:
             zip(self._keys, self._specs, self._pools, strict=True)
         ):
             values = pool.usual(rows)
-            if change is not None and change[0] == index:
-                values[-1] = change[1]
+            for row, column, value in changes:
+                if column == index:
+                    values[row] = value
             if key != leave_out:
-                plain = spec.type == "string" or None in values
-                columns[key] = values if plain else np.array(values, dtype=DTYPES[spec.type])
+                plain = spec.type in ("string", "binary") or None in values
+                columns[key] = values if plain else np.array(values, dtype=_dtype(spec.type))
         return Question(about, Table(columns, rows), rows)
 
 
@@ -276,18 +314,18 @@ class _Matrices:
             yield from self._unchecked()
         yield from mixed
 
-    def _make(self, about: str, rows: int, change: tuple[int, Any] | None) -> Question:
+    def _make(self, about: str, rows: int, changes: Sequence[Change]) -> Question:
         rows = self._fixed or rows
         array = np.empty((rows, self._width), dtype=self._dtype)
         for index, pool in enumerate(self._pools):
             array[:, index] = pool.usual(rows)
-        if change is not None:
-            array[-1, change[0]] = change[1]
+        for row, column, value in changes:
+            array[min(row, rows - 1), column] = value
         return Question(about, array, rows)
 
     def _unchecked(self) -> Iterator[Question]:
         """What an input plan without a signature lets pass."""
-        usual: Array = self._make("", 3, None).model_input
+        usual: Array = self._make("", 3, ()).model_input
         with np.errstate(over="ignore"):
             for dtype in (np.float32, np.int64, np.int32, np.bool_, np.object_, np.str_):
                 yield Question(f"dtype {np.dtype(dtype)}", usual.astype(dtype), 3)
@@ -308,7 +346,7 @@ def _tensors(
 ) -> Iterator[Question]:
     """Arrays of any rank, alone or by name; dimensions of any length are as in the example."""
 
-    def array_of(tensor: Tensor, rows: int, odd: Any) -> Array:
+    def array_of(tensor: Tensor, rows: int, odd: Sequence[Any]) -> Array:
         known = example.get(tensor.name) if isinstance(example, Mapping) else example
         shape = list(tensor.shape)
         for axis, length in enumerate(shape):
@@ -321,14 +359,15 @@ def _tensors(
         some = known.ravel().tolist() if isinstance(known, np.ndarray) else []
         values = _numbers(tensor.dtype, some, (), random).usual(int(np.prod(shape)))
         array = np.array(values, dtype=tensor.dtype).reshape(shape)
-        if odd is not None and array.size:
-            array.reshape(-1)[-1] = odd
+        flat = array.reshape(-1)
+        for place, value in enumerate(odd):
+            flat[-1 - place * 7 % max(1, flat.size)] = value
         return array
 
-    def make(about: str, rows: int, change: tuple[int, Any] | None) -> Question:
+    def make(about: str, rows: int, changes: Sequence[Change]) -> Question:
         arrays = {
             tensor.name: array_of(
-                tensor, rows, change[1] if change and change[0] == index else None
+                tensor, rows, [value for _, place, value in changes if place == index]
             )
             for index, tensor in enumerate(tensors)
         }

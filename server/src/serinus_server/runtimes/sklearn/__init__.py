@@ -8,10 +8,11 @@ from typing import Any
 from serinus_server.runtimes.fast import FastRuntime, Hints
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 from serinus_server.runtimes.sklearn.boosting import boosting_heads
+from serinus_server.runtimes.sklearn.columns import assemble
 from serinus_server.runtimes.sklearn.kinds import foreign_step, kind_of
-from serinus_server.runtimes.sklearn.linear import Order, linear_heads
-from serinus_server.runtimes.sklearn.matrix import Columns, whole_input
-from serinus_server.runtimes.sklearn.program import Make, Program
+from serinus_server.runtimes.sklearn.linear import linear_heads, sparse_linear_heads
+from serinus_server.runtimes.sklearn.matrix import Array, whole_input
+from serinus_server.runtimes.sklearn.program import Head, Make, Program
 from serinus_server.runtimes.sklearn.steps import Step, chain
 from serinus_server.runtimes.sklearn.structure import known_values
 from serinus_server.runtimes.sklearn.trees import steady, tree_heads
@@ -24,14 +25,8 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
     begun = _begin(before, last, reference)
     if begun is None:
         return
-    make, steps = begun
-    method = _method(reference)
-    orders: tuple[Order, ...] = ("F", "C") if isinstance(make, Columns) else ("K",)
-    for head in (
-        *linear_heads(last, method, orders),
-        *tree_heads(last, method),
-        *boosting_heads(last, method),
-    ):
+    make, steps, sparse = begun
+    for head in _heads(last, _method(reference), sparse, make):
         program = Program(make, steps, head)
         parts = program.ask_parts if hasattr(head, "parts") else None
         yield FastRuntime(f"sklearn-{head.name}", reference, program.ask, parts)
@@ -73,9 +68,25 @@ def _split(estimator: Any) -> tuple[list[Any], Any]:
 
 def _begin(
     before: list[Any], last: Any, reference: PyFuncRuntime
-) -> tuple[Make, list[Step]] | None:
-    steps = chain(before)
-    if steps is None:
+) -> tuple[Make, list[Step], bool] | None:
+    """What makes the matrix, the steps after that, and whether scikit-learn's is sparse."""
+    first, *rest = (*before, last)
+    if kind_of(first) != "ColumnTransformer":
+        steps = chain(before)
+        make = None if steps is None else whole_input(first, reference.signature)
+        return None if steps is None or make is None else (make, steps, False)
+    steps = chain(rest[:-1])
+    assembly = None if steps is None else assemble(first, reference.signature)
+    sparse = bool(first.sparse_output_)
+    if steps is None or assembly is None or (sparse and steps):
         return None
-    make = whole_input((*before, last)[0], reference.signature)
-    return None if make is None else (make, steps)
+    return assembly, steps, sparse
+
+
+def _heads(last: Any, method: str, sparse: bool, make: Make) -> Iterator[Head]:
+    if sparse:
+        yield from sparse_linear_heads(last, method)
+    else:
+        yield from linear_heads(last, method, ("K",) if isinstance(make, Array) else ("F", "C"))
+    yield from tree_heads(last, method)
+    yield from boosting_heads(last, method)

@@ -78,6 +78,48 @@ class LinearHead:
         return (rows @ self._weights)[:, 0]
 
 
+class SparseLinearHead:
+    """A linear model behind a sparse matrix: products are added up value by value, in their order.
+
+    scipy's loop does so for each row alone, and a zero changes no sum, so that a dense matrix has
+    the same answers when it is given as a sparse one with all its zeros. Row-wise.
+    """
+
+    name = "linear-sparse"
+
+    def __init__(self, weights: Matrix, intercept: Any, finish: Finish) -> None:
+        from scipy.sparse import _sparsetools
+
+        self._multiply = _sparsetools.csr_matvecs
+        self._weights = np.ascontiguousarray(weights, dtype=np.float64).ravel()
+        self._width = weights.shape[1] if weights.ndim == 2 else 1
+        self._shape = (-1, self._width) if weights.ndim == 2 else (-1,)
+        self._intercept = intercept
+        self._finish = finish
+
+    def __call__(self, matrix: Matrix) -> Matrix:
+        """The answers to the rows of ``matrix``."""
+        check(matrix, nan_is_fine=False)
+        rows, columns = matrix.shape
+        starts = np.arange(0, rows * columns + 1, columns, dtype=np.int32)
+        places = np.tile(np.arange(columns, dtype=np.int32), rows)
+        scores = np.zeros(rows * self._width)
+        self._multiply(
+            rows, columns, self._width, starts, places, matrix.ravel(), self._weights, scores
+        )
+        return self._finish(scores.reshape(self._shape) + self._intercept)
+
+
+def sparse_linear_heads(estimator: Any, method: str) -> list[SparseLinearHead]:
+    """The way to ask ``estimator`` behind a sparse matrix; none for unknown kinds."""
+    finish = _finish(estimator, method)
+    if finish is None:
+        return []
+    coef = estimator.coef_
+    weights = coef.T if coef.ndim == 2 else coef
+    return [SparseLinearHead(weights, estimator.intercept_, finish)]
+
+
 def linear_heads(estimator: Any, method: str, orders: Sequence[Order]) -> list[LinearHead]:
     """Ways to ask ``estimator``, one for each order of memory; none for unknown kinds."""
     finish = _finish(estimator, method)
