@@ -79,10 +79,9 @@ class GuardedProtocol(HttpToolsProtocol):
                 if self._head_bytes > MAX_HEAD_BYTES:
                     self._refuse_head("large")
                     return
-            if self._arrival_timer is None:
-                self._arrival_timer = self.loop.call_later(self.patience, self._late)
-        elif self._in_body and self._arrival_timer is None:
-            self._arrival_timer = self.loop.call_later(self.patience, self._late)
+            self._await_arrival()
+        elif self._in_body:
+            self._await_arrival()
 
     def linger(self) -> None:
         """Read nothing more, but let the client finish sending; then close."""
@@ -115,6 +114,10 @@ class GuardedProtocol(HttpToolsProtocol):
             cycle.body_is_late()
         elif cycle is not None and cycle.response_complete:
             self.transport.abort()
+
+    def _await_arrival(self) -> None:
+        if self._arrival_timer is None:
+            self._arrival_timer = self.loop.call_later(self.patience, self._late)
 
     def _end_arrival(self) -> None:
         if self._arrival_timer is not None:
@@ -216,12 +219,15 @@ class GuardedProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if type(cycle) is LaneCall:
-            if not self.transport.is_closing():
-                self._active = cycle
-                cycle.begin()
-        else:
+        if self.transport.is_closing():
+            return
+        if type(cycle) is not LaneCall:
             super()._start_asgi_task(cycle, app)
+            return
+        self._active = cycle
+        cycle.begin()
+        if cycle.more_body:  # it may have been late already, while it was not its turn
+            self._await_arrival()
 
 
 def guarded_protocol(patience: float, lanes: Lanes) -> type[GuardedProtocol]:

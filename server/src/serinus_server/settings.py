@@ -23,9 +23,22 @@ def _name(value: str) -> str:
     return value
 
 
+# Credentials have no place in a URI, which logs and metrics repeat: no user, and no query, where
+# signatures are.
+_URIS = re.compile(
+    r"(models:/|runs:/|mlflow-artifacts:/(?!/)|file:///)[^\s?#]+"
+    r"|https?://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/[^\s?#]*\.(tar\.gz|tgz|tar|zip)"
+    r"|(s3|gs)://[a-z0-9][a-z0-9._-]{1,221}/[^\s?#]+"
+)
+
+
 def _uri(value: str) -> str:
-    if not re.match(r"(models:/|runs:/|file:///)[^\s?#]+\Z", value):
-        raise ValueError("must begin with models:/, runs:/ or file:/// and name a model")
+    if not _URIS.fullmatch(value):
+        raise ValueError(
+            "must begin with models:/, runs:/, mlflow-artifacts:/, file:///, s3:// or gs:// and "
+            "name a model, or be an http(s):// URL of a .tar.gz, .tgz, .tar or .zip file; "
+            "credentials do not belong in it"
+        )
     return value
 
 
@@ -67,7 +80,8 @@ class Settings(BaseModel):
         alias=contract.ENV_MODEL_NAME, description="name of the model in the protocols and metrics"
     )
     model_uri: Annotated[str, AfterValidator(_uri)] = Field(
-        alias=contract.ENV_MODEL_URI, description="where the model is: models:/, runs:/ or file:///"
+        alias=contract.ENV_MODEL_URI,
+        description="where the model is: models:/, runs:/, file:///, http(s)://, s3:// or gs://",
     )
     model_version: str = Field(
         "", alias=contract.ENV_MODEL_VERSION, pattern=r"^[A-Za-z0-9._-]{0,128}$",
@@ -106,7 +120,7 @@ class Settings(BaseModel):
         256, alias=contract.ENV_MAX_CONCURRENCY, ge=1, description="predictions in flight at once"
     )
     max_batch_rows: int = Field(
-        64, alias=contract.ENV_MAX_BATCH_ROWS, ge=1, le=100_000,
+        64, alias=contract.ENV_MAX_BATCH_ROWS, ge=1, le=4096,
         description="rows of several requests that are asked in one call; 1: never",
     )  # fmt: skip
     fast_paths: bool = Field(

@@ -48,7 +48,7 @@ class Call:
     """
 
     __slots__ = (
-        "_asked", "_begin", "_content_type", "_holds_slot", "_job", "_model", "_path", "_question",
+        "_begin", "_content_type", "_holds_slot", "_job", "_model", "_path", "_question",
         "_wanted", "deadline", "endpoint", "over",
     )  # fmt: skip
 
@@ -58,6 +58,7 @@ class Call:
         self._path = path
         self._holds_slot = False
         self._job: Job | None = None
+        self._question: Question | None = None
         self._content_type = ""
         self._wanted = _NO_HEADERS
 
@@ -145,8 +146,10 @@ class Call:
             self.fail(outcome)
             return
         endpoint = self.endpoint
+        question = self._question
+        assert question is not None  # noqa: S101 - it was asked
         try:
-            found = endpoint.codec.encode(self._model, self._question, outcome)
+            found = endpoint.codec.encode(self._model, question, outcome)
         except errors.RequestError as error:
             self.fail(error)
         except Exception:  # noqa: BLE001 - an answer that has no JSON form, or a mistake of ours
@@ -164,6 +167,8 @@ class Call:
 
     def _end(self, status: int) -> None:
         self.over = True
+        # An idle connection keeps its last call, which must keep nothing of the request's size.
+        self._question = self._job = None
         endpoint = self.endpoint
         if self._holds_slot:
             self._holds_slot = False

@@ -333,7 +333,10 @@ class Inference:
                 job.over = True
                 if job.timer is not None:
                     job.timer.cancel()
-                job.done(outcome)
+                try:
+                    job.done(outcome)
+                except Exception:  # noqa: BLE001 - a mistake of ours costs no neighbour's answer
+                    _log.exception("an answer was lost")
 
     def _expire(self, job: Job) -> None:
         if not job.over:

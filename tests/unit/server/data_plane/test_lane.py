@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 from typing import Any
@@ -279,6 +280,38 @@ async def test_a_body_that_does_not_come_is_408_and_gives_its_slot_back(
         assert response.status == 408
         assert response.headers["connection"] == "close"
         await slots_are_free(server)
+
+
+async def test_a_pipelined_body_that_does_not_come_is_408_when_its_turn_comes(
+    listen: Any, row_wise: Any, gate: Any
+) -> None:
+    model = row_wise(quick=False)
+    model.gate = gate
+    async with listen(model, patience=0.05) as server:
+        reader, writer = await server.connect()
+        writer.write(post("/predict", body(1)))
+        writer.write(b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n[[1")
+        await asyncio.to_thread(gate.entered.acquire)
+        (connection,) = server.state.connections
+        async with asyncio.timeout(5):
+            while connection._arrival_timer is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            while connection._arrival_timer is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        gate.open.set()
+        assert (await read(reader)).predictions == [[2.0]]
+        assert (await read(reader)).status == 408
+
+
+async def test_an_idle_connection_keeps_nothing_of_its_last_request(
+    listen: Any, row_wise: Any
+) -> None:
+    async with listen(row_wise()) as server:
+        reader, writer = await server.connect()
+        writer.write(post("/predict", body(*map(float, range(1000)))))
+        assert (await read(reader)).status == 200
+        gc.collect()
+        assert not any(type(o) is list and len(o) == 1000 for o in gc.get_objects())
 
 
 async def test_what_follows_an_early_answer_is_read_over_but_not_for_ever(
