@@ -20,8 +20,8 @@ import numpy.typing as npt
 from lightgbm import basic
 
 from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
+from serinus_server.runtimes.inputs import Numbers
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
-from serinus_server.runtimes.numeric import matrix_of
 
 _FEW = 1024  # rows
 _HINTED_TREES = 20
@@ -41,10 +41,11 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
     params = _params(raw)
     finish = _classes(raw) if type(raw) is lightgbm.LGBMClassifier else None
     width = booster.num_feature()
+    numbers = Numbers(reference.signature, width)
 
     def asking(predict: Finish) -> Callable[[Any], Any]:
         def ask(model_input: Any) -> Any:
-            given = predict(matrix_of(model_input, width))
+            given = predict(numbers.of(model_input))
             return given if finish is None else finish(given)
 
         return ask

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from serinus_server.runtimes.base import Table
+from serinus_server.runtimes.base import Signature, Table
 from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
+from serinus_server.runtimes.inputs import Arrays, takes_tables
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 
 # Bytes of a model up to which a second session is worth its memory: the first one stays for the
@@ -30,8 +31,8 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
         return
     lone = _one_thread(session)
     if lone is not None:
-        yield FastRuntime("onnx-one-thread", reference, _Ask(lone))
-    yield FastRuntime("onnx", reference, _Ask(session))
+        yield FastRuntime("onnx-one-thread", reference, _Ask(lone, reference.signature))
+    yield FastRuntime("onnx", reference, _Ask(session, reference.signature))
 
 
 def hints(reference: PyFuncRuntime) -> Hints:
@@ -61,22 +62,24 @@ def _one_thread(session: Any) -> Any:
 class _Ask:
     """As MLflow's wrapper of a session makes inputs and answers."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: Any, signature: Signature) -> None:
+        self._arrays = Arrays(signature)
+        self._takes_tables = takes_tables(signature)
         self._run = session.run
         self._inputs = [(each.name, each.type) for each in session.get_inputs()]
         self._outputs = [each.name for each in session.get_outputs()]
         self._index: Any = None  # the only column's name as pandas has it
 
     def __call__(self, model_input: Any) -> Any:
-        if type(model_input) is Table:
+        if type(model_input) is Table and self._takes_tables:
             return self._frame(self._run(self._outputs, self._feed(self._of_table(model_input))))
-        if type(model_input) is np.ndarray:
+        if type(model_input) is not dict:
             if len(self._inputs) != 1:
                 raise Doubt
-            model_input = {self._inputs[0][0]: model_input}
-        elif type(model_input) is not dict:
-            raise Doubt
-        answers = self._run(self._outputs, self._feed(model_input))
+            arrays = {self._inputs[0][0]: self._arrays.one(model_input)}
+        else:
+            arrays = self._arrays.named(model_input)
+        answers = self._run(self._outputs, self._feed(arrays))
         return dict(zip(self._outputs, answers, strict=False))
 
     def _feed(self, arrays: dict[str, Any]) -> dict[str, Any]:

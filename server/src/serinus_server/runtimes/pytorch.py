@@ -14,8 +14,8 @@ import torch
 
 from serinus_server.runtimes.base import Table
 from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
+from serinus_server.runtimes.inputs import Arrays, Numbers
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
-from serinus_server.runtimes.numeric import matrix_of
 
 
 def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
@@ -26,18 +26,17 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
         return
     if type(raw).__module__.startswith("pytorch_forecasting"):  # takes DataFrames
         return
+    arrays, numbers = Arrays(reference.signature), Numbers(reference.signature)
 
     def ask(model_input: Any) -> Any:
         is_table = type(model_input) is Table
         if is_table:
-            matrix = matrix_of(model_input, len(model_input.layout.keys))
             # In the order in memory that pandas has: kernels may sum other orders differently.
-            array = matrix.astype(np.float32, order="F")
-        elif type(model_input) is np.ndarray:
-            # PyTorch knows no read-only tensors and warns of their memory.
-            array = model_input if model_input.flags.writeable else model_input.copy()
+            array = numbers.of(model_input).astype(np.float32, order="F")
         else:
-            raise Doubt
+            array = arrays.one(model_input)
+            if not array.flags.writeable:  # PyTorch knows no read-only tensors, and warns
+                array = array.copy()
         with torch.inference_mode():
             answer = raw(torch.from_numpy(array))
         if not isinstance(answer, torch.Tensor):

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 
+# The same code of the same versions, in smaller distributions, which the server may have instead.
+_SLIM = {"mlflow": "mlflow-skinny", "xgboost": "xgboost-cpu", "tensorflow": "tensorflow-cpu"}
+
 
 def mismatches(folder: Path) -> list[str]:
     """What of the model's ``requirements.txt`` is not met here, one line each, in its order.
@@ -33,12 +36,17 @@ def _check(lines: list[str]) -> Iterator[str]:
             continue
         if wanted.marker is not None and not wanted.marker.evaluate():
             continue
-        # The server has the slim distribution of MLflow, of the same versions.
-        name = "mlflow-skinny" if wanted.name == "mlflow" else wanted.name
-        try:
-            installed = version(name)
-        except PackageNotFoundError:
+        installed = _installed(wanted.name)
+        if installed is None:
             yield f"{line} is not installed"
-            continue
-        if not wanted.specifier.contains(installed, prereleases=True):
+        elif not wanted.specifier.contains(installed, prereleases=True):
             yield f"{line}, but {installed} is installed"
+
+
+def _installed(name: str) -> str | None:
+    for candidate in (name, _SLIM.get(name, name)):
+        try:
+            return version(candidate)
+        except PackageNotFoundError:
+            continue
+    return None

@@ -17,6 +17,7 @@ from mlflow.tensorflow import _TF2ModuleWrapper
 
 from serinus_server.runtimes.base import Signature, Tensor
 from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
+from serinus_server.runtimes.inputs import Arrays
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 
 _BATCH = 32  # rows, as keras.Model.predict has it by default
@@ -29,7 +30,7 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
         if _is_usual(raw):
             yield FastRuntime("keras-graph", reference, _graph(raw, reference.signature))
     elif isinstance(reference.model._model_impl, _TF2ModuleWrapper):  # noqa: SLF001 - tells how it is called
-        yield FastRuntime("tensorflow-module", reference, _module(raw))
+        yield FastRuntime("tensorflow-module", reference, _module(raw, reference.signature))
 
 
 def hints(_: PyFuncRuntime) -> Hints:
@@ -58,6 +59,7 @@ def _graph(model: Any, signature: Signature) -> Callable[[Any], Any]:
         lambda given: model(given, training=False), jit_compile=model.jit_compile
     ).get_concrete_function(specs)
     single = isinstance(specs, tf.TensorSpec)
+    arrays = Arrays(signature)
 
     def call(given: Any) -> Any:
         if single:
@@ -65,8 +67,12 @@ def _graph(model: Any, signature: Signature) -> Callable[[Any], Any]:
         return graph({name: tf.constant(array) for name, array in given.items()})
 
     def ask(model_input: Any) -> Any:
-        _check(model_input, specs)
-        rows = len(model_input if single else next(iter(model_input.values())))
+        if single:
+            rows = len(arrays.one(model_input))
+        else:
+            rows, *others = {len(array) for array in arrays.named(model_input).values()}
+            if others:
+                raise Doubt
         if rows <= _BATCH:
             return tf.nest.map_structure(lambda tensor: tensor.numpy(), call(model_input))
         answers = [
@@ -82,24 +88,6 @@ def _graph(model: Any, signature: Signature) -> Callable[[Any], Any]:
         )
 
     return ask
-
-
-def _check(model_input: Any, specs: Any) -> None:
-    """Keras casts other dtypes in ways of its own, and TensorFlow would refuse them.
-
-    Raises:
-        Doubt: other arrays than the signature's.
-    """
-    if isinstance(specs, tf.TensorSpec):
-        if type(model_input) is not np.ndarray or model_input.dtype != specs.dtype:
-            raise Doubt
-        return
-    if type(model_input) is not dict or model_input.keys() != specs.keys():
-        raise Doubt
-    for name, array in model_input.items():
-        _check(array, specs[name])
-    if len({len(array) for array in model_input.values()}) != 1:
-        raise Doubt
 
 
 def _specs(signature: Signature) -> Any:
@@ -120,13 +108,12 @@ def _specs(signature: Signature) -> Any:
     return specs.get(None, specs)
 
 
-def _module(model: Any) -> Callable[[Any], Any]:
+def _module(model: Any, signature: Signature) -> Callable[[Any], Any]:
     """A ``tf.Module`` as MLflow calls it."""
+    arrays = Arrays(signature)
 
     def ask(model_input: Any) -> Any:
-        if type(model_input) is not np.ndarray:
-            raise Doubt
-        answer = model(tf.convert_to_tensor(model_input))
+        answer = model(tf.convert_to_tensor(arrays.one(model_input)))
         return answer.numpy() if isinstance(answer, tf.Tensor) else answer
 
     return ask

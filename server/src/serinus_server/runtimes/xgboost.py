@@ -23,8 +23,8 @@ import numpy.typing as npt
 import xgboost
 
 from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
+from serinus_server.runtimes.inputs import Numbers
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
-from serinus_server.runtimes.numeric import matrix_of
 
 _LARGEST = float(np.finfo(np.float32).max)  # above it a DMatrix refuses a value
 _HINTED_TREES = 20
@@ -51,9 +51,9 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
     model = _read(reference.model.get_raw_model())
     if model is None:
         return
-    model.booster.set_param({"nthread": 1})
     for name, predict in (("xgboost-c", _CFunction(model)), ("xgboost", _Wrapper(model))):
-        yield FastRuntime(name, reference, _Ask(model, predict))
+        numbers = Numbers(reference.signature, model.width, model.names)
+        yield FastRuntime(name, reference, _Ask(model, numbers, predict))
 
 
 def hints(reference: PyFuncRuntime) -> Hints:
@@ -72,7 +72,7 @@ def hints(reference: PyFuncRuntime) -> Hints:
 
 
 def _read(raw: Any) -> _Model | None:
-    """The model's parts; None for a kind that has no fast way."""
+    """The model's parts; None for a kind that has no fast way. Sets the model to one thread."""
     classifiers = (xgboost.XGBClassifier, xgboost.XGBRFClassifier)
     others = (xgboost.XGBRegressor, xgboost.XGBRFRegressor)
     kind = type(raw)
@@ -83,6 +83,7 @@ def _read(raw: Any) -> _Model | None:
     gradient_booster = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"]
     if gradient_booster not in ("gbtree", "dart") or "c" in (booster.feature_types or ()):
         return None
+    booster.set_param({"nthread": 1})
     names = None if booster.feature_names is None else tuple(booster.feature_names)
     missing = math.nan if plain or raw.missing is None else float(raw.missing)
     return _Model(
@@ -122,15 +123,16 @@ def _classes(raw: Any) -> Finish:
 
 
 class _Ask:
-    def __init__(self, model: _Model, predict: Finish) -> None:
+    def __init__(self, model: _Model, numbers: Numbers, predict: Finish) -> None:
         self._model = model
+        self._numbers = numbers
         self._predict = predict
 
     def __call__(self, model_input: Any) -> Any:
         model = self._model
         if not model.takes_arrays and type(model_input) is np.ndarray:
             raise Doubt
-        matrix = matrix_of(model_input, model.width, model.names)
+        matrix = self._numbers.of(model_input)
         if (np.abs(matrix) > _LARGEST).any():
             raise Doubt
         given = self._predict(matrix)
