@@ -30,11 +30,15 @@ COLUMN_TYPES = (
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a table; ``name`` is None where the signature only counts columns."""
+    """One column of a table; ``name`` is None where the signature only counts columns.
+
+    ``nested`` columns hold an array or an object in each cell; their type is ``any``.
+    """
 
     name: str | None
     type: str
     required: bool = True
+    nested: bool = False
 
 
 @dataclass(frozen=True, slots=True)

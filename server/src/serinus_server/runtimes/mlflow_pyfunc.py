@@ -118,7 +118,12 @@ def _specs(schema: Any) -> tuple[Column, ...] | tuple[Tensor, ...]:
             for spec in schema.inputs
         )
     return tuple(
-        Column(spec.name, _column_type(spec.type), bool(getattr(spec, "required", True)))
+        Column(
+            spec.name,
+            _column_type(spec.type),
+            bool(getattr(spec, "required", True)),
+            nested=type(spec.type).__name__ in ("Array", "Object"),
+        )
         for spec in schema.inputs
     )
 

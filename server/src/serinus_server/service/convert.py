@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
@@ -70,21 +71,35 @@ def to_numbers(values: Sequence[Any], dtype: np.dtype[Any], label: str, want: st
     return (_floats if dtype.kind == "f" else _integers)(values, dtype, label, want)
 
 
-def to_tensor(values: Values, tensor: Tensor, label: str | None) -> npt.NDArray[Any]:
+def to_tensor(
+    values: Values, tensor: Tensor, label: str | None, *, flattened: bool = False
+) -> npt.NDArray[Any]:
     """``values`` as an array of the tensor's dtype and shape.
+
+    ``flattened`` values are the cells of a table's column, which cannot hold more than one
+    dimension: numbers or flat lists, which get the tensor's shape if they have as many values.
 
     Raises:
         InvalidInput: ragged, of another shape, or of values that the dtype cannot hold.
     """
     array = values if isinstance(values, np.ndarray) else _from_nested(values, tensor, label)
-    wants = f"the signature wants {tensor.dtype} of shape {_shape(tensor.shape)}"
-    if array.ndim != len(tensor.shape) or any(
-        want not in (-1, got) for want, got in zip(tensor.shape, array.shape, strict=True)
+    shape = tensor.shape
+    if flattened and array.ndim < 3 and shape[:1] == (-1,) and -1 not in shape[1:]:
+        cells = (len(array), *shape[1:])
+        if array.size == math.prod(cells):
+            array = array.reshape(cells)
+    if array.ndim != len(shape) or any(
+        want not in (-1, got) for want, got in zip(shape, array.shape, strict=True)
     ):
+        wants = _wish(tensor)
         raise InvalidInput(f"has shape {_shape(array.shape)}, but {wants}", field=label)
     if array.dtype == tensor.dtype:
         return array
-    return _cast(array, tensor.dtype, label, wants)
+    return _cast(array, tensor.dtype, label, _wish(tensor))
+
+
+def _wish(tensor: Tensor) -> str:
+    return f"the signature wants {tensor.dtype} of shape {_shape(tensor.shape)}"
 
 
 def describe(value: object) -> str:
@@ -188,14 +203,29 @@ def _datetimes(values: Values, label: str) -> Any:
 
 
 def _from_nested(values: Sequence[Any], tensor: Tensor, label: str | None) -> npt.NDArray[Any]:
+    dtype = tensor.dtype
     try:
+        if dtype.kind == "O":
+            return _objects(values, tensor)
         array = np.array(values)
-        if array.dtype == object and tensor.dtype.kind == "f" and _leaves_are_numbers(array):
-            array = array.astype(tensor.dtype)  # null is a missing number, as in a table
-    except (ValueError, TypeError, OverflowError):
+        if array.dtype == object and dtype.kind == "f" and _leaves_are_numbers(array):
+            array = array.astype(dtype)  # null is a missing number, as in a table
+        if dtype.kind in "iu" and array.dtype.kind == "f" and bool(np.all(array % 1 == 0)):
+            return np.array(values, dtype)  # integers beside floats lost digits in the first array
+    except OverflowError:
+        raise InvalidInput(f"does not fit into {dtype}", field=label) from None
+    except (ValueError, TypeError):
         raise InvalidInput("is ragged: its rows differ in length", field=label) from None
     if array.size == 0:
-        array = array.astype(tensor.dtype)
+        array = array.astype(dtype)
+    return array
+
+
+def _objects(values: Sequence[Any], tensor: Tensor) -> npt.NDArray[Any]:
+    if tensor.shape != (-1,):
+        return np.array(values, dtype=object)
+    array = np.empty(len(values), dtype=object)  # one object each, even if all are lists
+    array[:] = values
     return array
 
 
@@ -218,8 +248,9 @@ def _cast(
         cast = array.astype(dtype)
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        bad = (array < limits.min) | (array > limits.max)
-        _refuse_overflow(bad, label, str(dtype))
+        # The largest integer is no double, but the one after it is.
+        above = array >= float(limits.max) + 1 if array.dtype.kind == "f" else array > limits.max
+        _refuse_overflow((array < limits.min) | above, label, str(dtype))
     elif dtype.kind == "f" and array.dtype.kind == "f" and dtype.itemsize < array.dtype.itemsize:
         _refuse_overflow(np.isinf(cast) & np.isfinite(array), label, str(dtype))
     return cast

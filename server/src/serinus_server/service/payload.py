@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from serinus_server.errors import InvalidInput
 from serinus_server.runtimes.base import Table, Values
 
 
@@ -16,6 +17,18 @@ class Records:
     """Rows of named values: ``[{"age": 41, "city": "Oslo"}, ...]``."""
 
     rows: Sequence[Mapping[str, Any]]
+
+    def split(self) -> Split:
+        """The same input with its names apart; every row must have the names of the first.
+
+        Raises:
+            InvalidInput: one has other names.
+        """
+        names = tuple(self.rows[0]) if self.rows else ()
+        for index, row in enumerate(self.rows):
+            if len(row) != len(names) or not all(name in row for name in names):
+                raise InvalidInput("names other inputs than row 0", row=index)
+        return Split(names, [[row[name] for name in names] for row in self.rows])
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,24 +39,32 @@ class Columns:
 
 
 @dataclass(frozen=True, slots=True)
-class Split:
-    """Rows of values, all as long as ``names``, which are distinct."""
+class NamedArrays(Columns):
+    """Named inputs which, where no signature says better, are arrays and no table."""
 
-    names: Sequence[str]
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Rows of values, all as long as ``names``, which are distinct.
+
+    Names are numbers where a table had none, as in pandas.
+    """
+
+    names: Sequence[str | int]
     rows: Sequence[Sequence[Any]]
 
     def columns(self) -> Columns:
         """The same input column by column."""
         return Columns(
-            {name: [row[index] for row in self.rows] for index, name in enumerate(self.names)}
+            {name: [row[index] for row in self.rows] for index, name in enumerate(self.names)}  # type: ignore[misc]
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """One input without a name: nested lists, or an array that knows its dtype."""
+    """One input without a name: nested lists or one value, or an array that knows its dtype."""
 
-    values: Values
+    values: Any
 
 
 Payload: TypeAlias = Records | Columns | Split | Array

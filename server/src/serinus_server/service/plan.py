@@ -7,16 +7,15 @@ signature. Inputs beyond the signature are dropped, as MLflow does; missing ones
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 
 from serinus_server.errors import InvalidInput
 from serinus_server.runtimes.base import Column, Signature, Tensor, Values
-from serinus_server.service.convert import to_tensor
-from serinus_server.service.payload import Array, Columns, Payload, Records, Split
-from serinus_server.service.table_plan import TablePlan, missing, one_dimensional
+from serinus_server.service.payload import Array, Columns, NamedArrays, Payload, Records, Split
+from serinus_server.service.table_plan import TablePlan
+from serinus_server.service.tensor_plan import TensorPlan
 
 
 class InputPlan(Protocol):
@@ -41,77 +40,6 @@ def plan_for(signature: Signature) -> InputPlan:
     if tensors:
         return TensorPlan(tensors)
     return OpenPlan()
-
-
-class TensorPlan:
-    """For signatures of tensors: one array, or named arrays."""
-
-    def __init__(self, tensors: Sequence[Tensor]) -> None:
-        self._tensors = tensors
-        self._single = tensors[0] if tensors[0].name is None else None
-
-    def bind(self, payload: Payload) -> Any:
-        if self._single is not None:
-            return to_tensor(self._matrix(payload), self._single, None)
-        return self._named(payload)
-
-    def _matrix(self, payload: Payload) -> Values:
-        match payload:
-            case Array(values):
-                return values
-            case Records(rows):
-                return _values_of(rows)
-            case Split(names, rows) if len(names) > 1:
-                return rows
-            case Split():
-                return self._matrix(payload.columns())
-            case Columns(values_by_name):
-                if len(values_by_name) == 1:
-                    return next(iter(values_by_name.values()))
-                columns = [one_dimensional(v, name) for name, v in values_by_name.items()]
-                if len({len(column) for column in columns}) > 1:
-                    raise InvalidInput("the inputs differ in their number of rows")
-                return [list(row) for row in zip(*columns, strict=True)]
-
-    def _named(self, payload: Payload) -> dict[str, Any]:
-        match payload:
-            case Columns(values):
-                found: Mapping[str, Values] = values
-            case Split():
-                found = payload.columns().values
-            case Array(array) if len(self._tensors) == 1:
-                found = {str(self._tensors[0].name): array}
-            case Array():
-                names = ", ".join(repr(tensor.name) for tensor in self._tensors)
-                raise InvalidInput(f"the signature wants inputs by name: {names}")
-            case Records(rows):
-                found = self._stack(rows)
-        bound: dict[str, Any] = {}
-        for tensor in self._tensors:
-            name = str(tensor.name)
-            if name not in found:
-                raise missing(name, None)
-            bound[name] = to_tensor(found[name], tensor, name)
-        return bound
-
-    def _stack(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Values]:
-        stacked: dict[str, Values] = {}
-        for tensor in self._tensors:
-            name = str(tensor.name)
-            for index, row in enumerate(rows):
-                if name not in row:
-                    raise missing(name, index)
-            stacked[name] = [row[name] for row in rows]
-        return stacked
-
-
-def _values_of(rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
-    """The rows' values without their names, which must be the same, in the same order."""
-    names = list(rows[0]) if rows else []
-    for index, row in enumerate(rows):
-        if list(row) != names:
-            raise InvalidInput("names other inputs than row 0", row=index)
-    return [list(row.values()) for row in rows]
 
 
 class RawPlan:
@@ -141,6 +69,8 @@ class OpenPlan:
                     return pd.DataFrame(list(rows))
                 case Split():
                     return pd.DataFrame(dict(payload.columns().values))
+                case NamedArrays(values):
+                    return {name: np.array(value) for name, value in values.items()}
                 case Columns(values):
                     return pd.DataFrame(dict(values))
                 case Array(array):

@@ -41,6 +41,8 @@ class TablePlan:
         Raises:
             InvalidInput: a column is missing, or a value is of another kind or does not fit.
         """
+        if not self._named:
+            payload = _without_names(payload)
         try:
             return self._pack(payload)
         except GIVE_UP:
@@ -55,8 +57,6 @@ class TablePlan:
             if set(map(type, values)) != {list} or set(map(len, values)) != {len(self._keys)}:
                 raise ValueError("not rows of just the columns")
             return self._whole.lists(values)
-        if not self._named:
-            raise ValueError("the columns have no names")
         if isinstance(payload, Records):
             return self._packer_of(payload.rows).records(payload.rows)
         if isinstance(payload, Columns):
@@ -109,8 +109,6 @@ class TablePlan:
         return Table(columns, max((len(column) for column in columns.values()), default=0))
 
     def _from_records(self, rows: Sequence[Mapping[str, Any]]) -> dict[Key, Values]:
-        if not self._named:
-            raise InvalidInput("the signature's columns have no names: send rows as arrays")
         found: dict[Key, Values] = {}
         for key, required, _ in self._columns:
             try:
@@ -124,8 +122,6 @@ class TablePlan:
         return found
 
     def _from_columns(self, values: Mapping[str, Values]) -> dict[Key, Values]:
-        if not self._named:
-            raise InvalidInput("the signature's columns have no names: send rows as arrays")
         found: dict[Key, Values] = {}
         length: int | None = None
         for key, required, _ in self._columns:
@@ -168,6 +164,19 @@ class TablePlan:
         return {
             key: [row[index] for row in values] for index, (key, _, _) in enumerate(self._columns)
         }
+
+
+def _without_names(payload: Payload) -> Array:
+    """The rows of ``payload``, for columns that are only known by their positions."""
+    match payload:
+        case Array():
+            return payload
+        case Records():
+            return Array(payload.split().rows)
+        case Split(_, rows):
+            return Array(rows)
+        case Columns():
+            raise InvalidInput("the signature's columns have no names: send rows as arrays")
 
 
 def missing(name: str, row: int | None) -> InvalidInput:
