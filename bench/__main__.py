@@ -95,13 +95,13 @@ def _prepare(arguments: argparse.Namespace, folder: Path, found: Measurements) -
                 _say(f"{environment} cannot be installed: {error}")
                 failed[environment] = f"not installed: {error}"
     models = {}
-    for name in dict.fromkeys(case.model for case in cases):
+    for name in dict.fromkeys(case.group.model for case in cases):
         _say(f"training {name}")
         models[name] = make_model(name, folder)
     for case in cases:
         for peer in peers.values():
             if peer.name in case.peers and peer.environment in failed:
-                for target in case.targets(peer, models[case.model]):
+                for target in case.targets(peer, models[case.group.model]):
                     found.lacks(case.name, target.name, failed[peer.environment])
     able = {name: peer for name, peer in peers.items() if peer.environment not in failed}
     return Setting(cases, models, able, programs)

@@ -62,6 +62,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """The cases that share their running servers: those of one model and one transport."""
+
+    model: str
+    grpc: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """One comparison. ``metrics`` are the columns of its table, ``compared`` is what its ratios
     are of.
@@ -69,7 +77,7 @@ class Case:
 
     name: str
     title: str
-    model: str
+    group: Group
     peers: Sequence[str]
     kinds: Sequence[Kind]
     metrics: Sequence[Metric]
@@ -85,6 +93,10 @@ def _named(peer: Peer, model: Model) -> dict[str, Dialect]:
     return {peer.name: peer.named(model.columns)} if peer.named is not None else {}
 
 
+def _over_grpc(peer: Peer, _: Model) -> dict[str, Dialect]:
+    return {peer.name: peer.grpc} if peer.grpc is not None else {}
+
+
 def _first(peer: Peer, _: Model) -> dict[str, Dialect]:
     return {peer.name: next(iter(peer.dialects.values()))}
 
@@ -96,29 +108,34 @@ CASES = {
     case.name: case
     for case in (
         Case(
-            "single", "One row per request, logistic regression", "lr", EVERYONE,
+            "single", "One row per request, logistic regression", Group("lr"), EVERYONE,
             (LONE, *_BUSY, STEADY),
             (*_RATES, CPU, LONE_P50, LONE_P99, STEADY_P50, STEADY_P99), RATE,
         ),
         Case(
             "rows", f"{LARGE} rows per request, logistic regression, c={LARGE_ROWS.concurrency}",
-            "lr", _ALL_BUT_LIMIT, (LARGE_ROWS,), (ROWS,), ROWS,
+            Group("lr"), _ALL_BUT_LIMIT, (LARGE_ROWS,), (ROWS, CPU), ROWS,
         ),
         Case(
-            "start", "Start and memory, logistic regression", "lr", _ALL_BUT_LIMIT,
+            "start", "Start and memory, logistic regression", Group("lr"), _ALL_BUT_LIMIT,
             (MEMORY_NOW,), (START, MEMORY, SHARED), MEMORY, _first,
         ),
         Case(
-            "boosting", "One row per request, gradient boosting of 100 trees", "gbc",
+            "boosting", "One row per request, gradient boosting of 100 trees", Group("gbc"),
             (OURS, SNIPPET), _BUSY[-1:], (_RATES[-1], CPU), RATE,
         ),
         Case(
-            "forest", "One row per request, random forest of 100 trees", "rf",
+            "forest", "One row per request, random forest of 100 trees", Group("rf"),
             (OURS, SNIPPET), _BUSY[-1:], (_RATES[-1], CPU), RATE,
         ),
         Case(
-            "columns", "One row per request, 30 named columns of mixed types", "mixed",
+            "columns", "One row per request, 30 named columns of mixed types", Group("mixed"),
             (OURS, "mlflow"), (LONE, *_BUSY), (*_RATES, CPU, LONE_P50, LONE_P99), RATE, _named,
+        ),
+        Case(
+            "grpc", "One row per call over gRPC, logistic regression", Group("lr", grpc=True),
+            (OURS, "mlserver"), (LONE, *_BUSY), (*_RATES, CPU, LONE_P50, LONE_P99), RATE,
+            _over_grpc,
         ),
     )
 }  # fmt: skip

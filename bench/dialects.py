@@ -7,6 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from serinus_server.protocols.grpc import open_inference_pb2
+
+_DTYPES = {"INT64": "<i8", "FP64": "<f8"}
 MODEL_NAME = "bench"
 
 Rows = Sequence[Sequence[Any]]
@@ -43,6 +48,24 @@ def _v2_answer(body: bytes) -> list[Any]:
     return data
 
 
+def _grpc(rows: Rows) -> bytes:
+    request = open_inference_pb2.ModelInferRequest(model_name=MODEL_NAME, id="1")
+    tensor = request.inputs.add(name="input-0", datatype="FP64", shape=[len(rows), len(rows[0])])
+    tensor.contents.fp64_contents.extend(value for row in rows for value in row)
+    message: bytes = request.SerializeToString()
+    return message
+
+
+def _grpc_answer(message: bytes) -> list[Any]:
+    answer = open_inference_pb2.ModelInferResponse.FromString(message)
+    (tensor,) = answer.outputs
+    if answer.raw_output_contents:
+        raw = answer.raw_output_contents[0]
+        return list(np.frombuffer(raw, _DTYPES[tensor.datatype]).tolist())
+    (values,) = (values for _, values in tensor.contents.ListFields())
+    return list(values)
+
+
 def _predictions(body: bytes) -> list[Any]:
     predictions: list[Any] = json.loads(body)["predictions"]
     return predictions
@@ -58,8 +81,9 @@ def _dumps(document: Any) -> bytes:
 
 
 V2 = Dialect(f"/v2/models/{MODEL_NAME}/infer", _v2, _v2_answer)
-# With an id servers need not make one up, and answer the same bytes each time.
+# With an id, servers need not make one up, and answer the same bytes each time.
 V2_WITH_ID = Dialect(V2.path, lambda rows: _v2(rows, id="1"), _v2_answer)
+GRPC = Dialect("/inference.GRPCInferenceService/ModelInfer", _grpc, _grpc_answer, grpc=True)
 V1 = Dialect(
     f"/v1/models/{MODEL_NAME}:predict", lambda rows: _dumps({"instances": rows}), _predictions
 )

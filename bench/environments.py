@@ -37,13 +37,17 @@ def default_folder() -> Path:
     return Path(cache) / "serinus-bench"
 
 
-def prepare(name: str, folder: Path, say: Callable[[str], None]) -> Path:
+def prepare(
+    name: str, folder: Path, say: Callable[[str], None], lists: Path = REQUIREMENTS
+) -> Path:
     """The programs of the environment ``name``, which is installed below ``folder`` if missing.
+
+    ``lists`` is the folder with the pinned packages of each.
 
     Raises:
         InstallError: it cannot be made, for example because no package index is reachable.
     """
-    requirements = REQUIREMENTS / f"{name}.txt"
+    requirements = lists / f"{name}.txt"
     mark = hashlib.sha256(platform.python_version().encode() + requirements.read_bytes())
     home = folder / f"{name}-{mark.hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
 """The order of all measurements, made before the first one, so that the time left can be told.
 
-A machine is never quite alone. So all servers of a model run at the same time, idle but for the
+A machine is never quite alone. So all servers of a group run at the same time, idle but for the
 one that is asked, the same measurement is taken of one after the other, and each round begins
 with another server.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.cases import Case, Kind, Target
+from bench.cases import Case, Group, Kind, Target
 from bench.peers.catalog import Peer
 from bench.questions import Model
 
@@ -24,7 +24,7 @@ WARMUP_SHARE = 0.2  # of a measurement's seconds, before them
 class Step:
     """One thing to do. ``seconds`` is how long it is expected to take."""
 
-    model: str
+    group: Group
     round: int
     seconds: float
 
@@ -41,7 +41,7 @@ class Start(Step):
 
     @property
     def text(self) -> str:
-        return f"{self.model}: start {self.peer.name}"
+        return f"{self.group.model}: start {self.peer.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,11 @@ class Measure(Step):
 
 @dataclass(frozen=True, slots=True)
 class Stop(Step):
-    """Stop all servers of the model."""
+    """Stop all servers of the group."""
 
     @property
     def text(self) -> str:
-        return f"{self.model}: stop"
+        return f"{self.group.model}: stop"
 
 
 def plan_round(
@@ -75,24 +75,24 @@ def plan_round(
 ) -> list[Step]:
     """The steps of one round. ``peers`` are those that take part; the others are left out."""
     steps: list[Step] = []
-    for name, model in models.items():
-        own = [case for case in cases if case.model == name]
+    for group in dict.fromkeys(case.group for case in cases):
+        own = [case for case in cases if case.group == group]
         taking_part = [peer for peer in peers if any(peer in case.peers for case in own)]
         order = [peers[peer] for peer in _rotated(taking_part, number)]
-        steps += [Start(name, number, _START_SECONDS, peer) for peer in order]
+        steps += [Start(group, number, _START_SECONDS, peer) for peer in order]
         for case in own:
             targets = [
                 target
                 for peer in order
                 if peer.name in case.peers
-                for target in case.targets(peer, model)
+                for target in case.targets(peer, models[group.model])
             ]
             steps += [
-                Measure(name, number, _length(kind, seconds), case, kind, target)
+                Measure(group, number, _length(kind, seconds), case, kind, target)
                 for kind in case.kinds
                 for target in targets
             ]
-        steps.append(Stop(name, number, _STOP_SECONDS * len(order)))
+        steps.append(Stop(group, number, _STOP_SECONDS * len(order)))
     return steps
 
 

@@ -22,6 +22,7 @@ from bench.rounds import Options
 
 BEGIN, END = "<!-- make bench-server: begin -->", "<!-- make bench-server: end -->"
 _OWN = ("fastapi", "uvicorn", "mlflow", "scikit-learn", "numpy", "pandas", "pydantic")
+_END_LENGTH = 150
 _OWN_CORE = 0.9  # from this share on, the core counts as the server's own
 
 
@@ -159,13 +160,15 @@ def _bars(verdicts: Sequence[Verdict]) -> str:
     rows = []
     for verdict in verdicts:
         bar = verdict.bar
-        ratio = "-" if verdict.ratio is None else _number(verdict.ratio)
+        ratios = [
+            "" if value is None else _number(value) for value in (verdict.ratio, verdict.by_cpu)
+        ]
         notes = [f"not measured: {', '.join(verdict.missing)}"] if verdict.missing else []
         notes += [f"not asked: {', '.join(verdict.left_out)}"] if verdict.left_out else []
         note = f" ({'; '.join(notes)})" if notes else ""
         against = title_of(verdict.against)
-        rows.append([bar.title, bar.text, ratio, against, f"{verdict.state}{note}"])
-    return _table(["what", "times", "is", "of", ""], rows, left=(0, 1, 3, 4))
+        rows.append([bar.title, bar.text, *ratios, against, f"{verdict.state}{note}"])
+    return _table(["what", "times", "is", "by CPU", "of", ""], rows, left=(0, 1, 4, 5))
 
 
 def _case(found: Measurements, case: Case) -> str:
@@ -188,10 +191,15 @@ def _missing(found: Measurements) -> str:
     for (case, target), reason in found.missing.items():
         by_reason.setdefault(reason, []).append(f"{target} ({case})")
     lines = [
-        f"- {', '.join(names)}: {' '.join(reason.split())[:300]}"
+        f"- {', '.join(names)}: {_ends(' '.join(reason.split()))}"
         for reason, names in by_reason.items()
     ]
     return "Not measured, or not in every round:\n\n" + "\n".join(lines)
+
+
+def _ends(text: str) -> str:
+    """Begin and end of what may be a whole log."""
+    return text if len(text) <= 2 * _END_LENGTH else f"{text[:_END_LENGTH]} … {text[-_END_LENGTH:]}"
 
 
 def _differences(found: Measurements) -> list[str]:

@@ -80,7 +80,8 @@ def measure(
             progress.end()
             say(f"no time for round {number + 1} of {options.rounds}")
             break
-        _Round(setting, options, cores, found).run(steps, progress)
+        with pinned(cores.load):  # starting and asking must not use the servers' core
+            _Round(setting, options, cores, found, say).run(steps, progress)
         longest = max(longest, time.monotonic() - round_begin)
         found.rounds += 1
     progress.end()
@@ -90,12 +91,18 @@ class _Round:
     """The servers that run, and the questions that each answered rightly."""
 
     def __init__(
-        self, setting: Setting, options: Options, cores: Cores, found: Measurements
+        self,
+        setting: Setting,
+        options: Options,
+        cores: Cores,
+        found: Measurements,
+        say: Callable[[str], None],
     ) -> None:
         self._setting = setting
         self._options = options
         self._cores = cores
         self._found = found
+        self._say = say
         self._servers: dict[str, Server] = {}
         self._exchanges: dict[tuple[str, str, bool], list[Exchange]] = {}
 
@@ -114,16 +121,15 @@ class _Round:
                 progress.done(step)
 
     def _start(self, step: Start, stack: contextlib.ExitStack) -> None:
-        model, peer = self._setting.models[step.model], step.peer
-        cases = [c for c in self._setting.cases if c.model == step.model and peer.name in c.peers]
+        model, peer = self._setting.models[step.group.model], step.peer
+        cases = [c for c in self._setting.cases if c.group == step.group and peer.name in c.peers]
         targets = [(case, target) for case in cases for target in case.targets(peer, model)]
         programs = self._setting.programs[peer.environment]
         first = targets[0][1].dialect
         try:
             server = stack.enter_context(running(peer, programs, model, first, self._cores.server))
         except BenchError as error:
-            for case, target in targets:
-                self._found.lacks(case.name, target.name, str(error))
+            self._lacks(targets, str(error))
             return
         self._servers[peer.name] = server
         for case, target in targets:
@@ -134,10 +140,10 @@ class _Round:
     def _verify(self, server: Server, model: Model, case: Case, target: Target) -> None:
         """Whoever answers wrongly takes no part in the case."""
         try:
-            single = [server.ask(target.dialect, question) for question in model.single]
-            large = [server.ask(target.dialect, question) for question in model.large]
+            single = [server.exchange(target.dialect, question) for question in model.single]
+            large = [server.exchange(target.dialect, question) for question in model.large]
         except BenchError as error:
-            self._found.lacks(case.name, target.name, str(error))
+            self._lacks([(case, target)], str(error))
             return
         self._exchanges[case.name, target.name, False] = single
         self._exchanges[case.name, target.name, True] = large
@@ -148,41 +154,54 @@ class _Round:
         if exchanges is None:
             return  # it does not run, or answers wrongly
         server = self._servers[target.peer.name]
-
-        def add(metric: Metric, value: float) -> None:
-            self._found.add(case.name, metric, target.name, step.round, value)
-
         if kind is MEMORY_NOW:
-            add(MEMORY, resident_mib(server.pid))
-            add(SHARED, proportional_mib(server.pid))
+            self._add(step, MEMORY, resident_mib(server.pid))
+            self._add(step, SHARED, proportional_mib(server.pid))
             return
-        rates = self._found.of(case.name, RATE, target.name)
-        if kind is STEADY and step.round not in rates:
-            return
-        rate = _STEADY_SHARE * rates[step.round] if kind is STEADY else None
+        rate = None
+        if kind is STEADY:
+            best = self._found.of(case.name, RATE, target.name).get(step.round)
+            if best is None:
+                return
+            rate = _STEADY_SHARE * best
         before = cpu_seconds(server.pid)
         try:
             outcome = self._load(server, target, exchanges, kind, rate)
         except BenchError as error:
-            self._found.lacks(case.name, target.name, f"{kind.name}: {error}")
+            self._lacks([(case, target)], f"{kind.name}: {error}")
             return
-        used = cpu_seconds(server.pid) - before
+        self._book(step, outcome, cpu_seconds(server.pid) - before)
+
+    def _book(self, step: Measure, outcome: Outcome, used: float) -> None:
+        """``used`` are the seconds of CPU time that the server took for all of it."""
+        kind, target = step.kind, step.target
+        self._found.count(target.name, outcome)
+        reached = outcome.timed / outcome.seconds
         if kind is LONE:
-            add(LONE_P50, outcome.p50_ms)
-            add(LONE_P99, outcome.p99_ms)
+            self._add(step, LONE_P50, outcome.p50_ms)
+            self._add(step, LONE_P99, outcome.p99_ms)
         elif kind is STEADY:
-            add(STEADY_P50, outcome.p50_ms)
-            add(STEADY_P99, outcome.p99_ms)
+            self._add(step, STEADY_P50, outcome.p50_ms)
+            self._add(step, STEADY_P99, outcome.p99_ms)
         elif kind is LARGE_ROWS:
-            add(ROWS, LARGE * outcome.timed / outcome.seconds)
+            self._add(step, ROWS, LARGE * reached)
+            self._add(step, CPU, 1e6 * used / outcome.total)
         else:
-            reached = outcome.timed / outcome.seconds
-            add(rate_at(kind.concurrency), reached)
-            if reached > rates.get(step.round, 0.0):
-                add(RATE, reached)
-                add(CPU, 1e6 * used / outcome.total)
+            self._add(step, rate_at(kind.concurrency), reached)
+            best = self._found.of(step.case.name, RATE, target.name).get(step.round, 0.0)
+            if reached > best:
+                self._add(step, RATE, reached)
+                self._add(step, CPU, 1e6 * used / outcome.total)
             self._found.core_shares.setdefault(target.name, []).append(used / outcome.elapsed)
             self._found.generator.setdefault(target.name, []).append(outcome.cpu / outcome.elapsed)
+
+    def _add(self, step: Measure, metric: Metric, value: float) -> None:
+        self._found.add(step.case.name, metric, step.target.name, step.round, value)
+
+    def _lacks(self, targets: Sequence[tuple[Case, Target]], reason: str) -> None:
+        self._say(f"{', '.join(target.name for _, target in targets)}: {reason}")
+        for case, target in targets:
+            self._found.lacks(case.name, target.name, reason)
 
     def _load(
         self,
@@ -195,11 +214,17 @@ class _Round:
         seconds = self._options.seconds * kind.weight
         warmup = seconds * WARMUP_SHARE
         dialect = target.dialect
-        port = server.grpc_port if dialect.grpc else server.port
         job = Job(
-            port, dialect.path, exchanges, kind.concurrency, seconds, warmup, rate, dialect.grpc
+            server.port_of(dialect),
+            dialect.path,
+            exchanges,
+            kind.concurrency,
+            seconds,
+            warmup,
+            rate,
+            dialect.grpc,
         )
-        with pinned(self._cores.load):
+        try:
             done = subprocess.run(
                 [sys.executable, "-m", "bench.load"],
                 input=job.dumps(),
@@ -210,10 +235,12 @@ class _Round:
                 timeout=warmup + seconds + _LOAD_SPARE_SECONDS,
                 check=False,
             )
+        except subprocess.TimeoutExpired:
+            raise BenchError("the load did not end") from None
         if done.returncode != 0:
             raise BenchError(f"the load failed: {done.stderr.strip()[-300:]}")
         outcome = Outcome(**json.loads(done.stdout))
-        self._found.count(target.name, outcome)
         if outcome.timed == 0:
+            self._found.count(target.name, outcome)
             raise BenchError(f"no right answer within {seconds:g} s: {outcome.first_error}")
         return outcome

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
+import math
 import os
 import signal
 import socket
@@ -11,18 +11,20 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.ask import NoAnswerError, ask
 from bench.dialects import Dialect
 from bench.load.job import Exchange
 from bench.peers.catalog import LIMIT, Launch, Peer
 from bench.proc import members, pinned
 from bench.questions import Model, Question
 
+Process = subprocess.Popen[bytes]
+
 _ROOT = Path(__file__).parents[1]
 _START_SECONDS = 60.0
-_ANSWER_SECONDS = 10.0
 _STOP_SECONDS = 5.0
 _POLL_SECONDS = 0.01
 
@@ -42,9 +44,13 @@ class Server:
     pid: int
     port: int
     grpc_port: int
-    start_seconds: float
+    start_seconds: float = math.nan
 
-    def ask(self, dialect: Dialect, question: Question) -> Exchange:
+    def port_of(self, dialect: Dialect) -> int:
+        """Where to ask in this way."""
+        return self.grpc_port if dialect.grpc else self.port
+
+    def exchange(self, dialect: Dialect, question: Question) -> Exchange:
         """A request with its answer, which is exactly that of ``mlflow.pyfunc``.
 
         Raises:
@@ -52,11 +58,9 @@ class Server:
         """
         body = dialect.encode(question.rows)
         try:
-            status, answer = _post(self.port, dialect.path, body)
-        except (OSError, http.client.HTTPException) as error:
-            raise BenchError(f"no answer: {error}") from None
-        if status != 200:
-            raise BenchError(f"answers with {status}: {answer[:300]!r}")
+            answer = ask(self.port_of(dialect), dialect, body)
+        except NoAnswerError as error:
+            raise BenchError(str(error)) from None
         # The limit has no model: zeros instead of predictions.
         right = question.answer if self.peer.name != LIMIT else [0] * len(question.rows)
         try:
@@ -79,9 +83,10 @@ def running(
     Raises:
         BenchError: it does not start.
     """
-    ports = _free_ports(3)
+    http, grpc, metrics = _free_ports(3)
     with tempfile.TemporaryDirectory(prefix=f"serinus-bench-{peer.name}-") as work:
-        command = peer.launch(Launch(programs, model, Path(work), *ports))
+        where = Launch(programs, model, Path(work), http, grpc, metrics, dialect.grpc)
+        command = peer.launch(where)
         log = Path(work) / "output.log"
         with log.open("wb") as output, pinned(core):
             begin = time.perf_counter()
@@ -98,9 +103,9 @@ def running(
             )
         try:
             body = dialect.encode(model.single[0].rows)
-            _await_answer(process, ports[0], dialect.path, body, log)
-            started = time.perf_counter() - begin
-            yield Server(peer, process.pid, ports[0], ports[1], started)
+            server = Server(peer, process.pid, http, grpc)
+            _await_answer(server, dialect, body, process, log)
+            yield replace(server, start_seconds=time.perf_counter() - begin)
         finally:
             _stop(process)
 
@@ -112,25 +117,25 @@ def _inherited(programs: Path) -> dict[str, str]:
 
 
 def _await_answer(
-    process: subprocess.Popen[bytes], port: int, path: str, body: bytes, log: Path
+    server: Server, dialect: Dialect, body: bytes, process: Process, log: Path
 ) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    last = "nothing"
     while True:
-        with contextlib.suppress(OSError, http.client.HTTPException):
-            status, answer = _post(port, path, body)
-            if status == 200:
-                return
-            last = f"{status}: {answer[:200]!r}"
+        try:
+            ask(server.port_of(dialect), dialect, body)
+        except NoAnswerError as error:
+            last = error
+        else:
+            return
         if process.poll() is not None or time.monotonic() > deadline:
             tail = log.read_text(errors="replace")[-1500:]
             code = process.poll()
             state = "still runs" if code is None else f"ended with code {code}"
-            raise BenchError(f"does not start: it {state}, last answer {last}; its output:\n{tail}")
+            raise BenchError(f"does not start: it {state}, {last}; its output:\n{tail}")
         time.sleep(_POLL_SECONDS)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: Process) -> None:
     """End the server and all its processes; what does not go by itself is killed."""
     everyone = members(process.pid)
     for pid in everyone:
@@ -149,16 +154,6 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _signal(pid: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-
-
-def _post(port: int, path: str, body: bytes) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
-    try:
-        connection.request("POST", path, body, {"content-type": "application/json"})
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
 
 
 def _free_ports(count: int) -> list[int]:

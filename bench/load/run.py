@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
+from bench.load.grpc import Channel, Messages
 from bench.load.http import Connection, Questions
 from bench.load.job import Job, Outcome
-from bench.load.tally import Tally
+from bench.load.tally import Lane, Tally
 
 _CONNECT_SECONDS = 10.0
 _GRACE_SECONDS = 15.0  # for the answers to the last requests
+_CALLS_PER_CHANNEL = 16
 
 
 async def run(job: Job) -> Outcome:
@@ -21,13 +24,12 @@ async def run(job: Job) -> Outcome:
     """
     tally = Tally(job)
     transports: list[asyncio.BaseTransport] = []
-    lanes: list[Connection] = []
-    questions = Questions(job)
+    lanes: list[Lane] = []
     try:
-        for _ in range(job.concurrency):
-            transport, lane = await _connect(job.port, questions, tally)
+        for make in _protocols(job, tally):
+            transport, protocol = await _connect(job.port, make)
             transports.append(transport)
-            lanes.append(lane)
+            lanes += protocol.calls if isinstance(protocol, Channel) else [protocol]
         tally.start(lanes)
         async with asyncio.timeout(job.warmup + job.seconds + _GRACE_SECONDS):
             await tally.done
@@ -38,9 +40,22 @@ async def run(job: Job) -> Outcome:
     return tally.outcome()
 
 
+def _protocols(job: Job, tally: Tally) -> Sequence[Callable[[], Connection | Channel]]:
+    """One for each connection. Calls of gRPC share one, requests of HTTP/1.1 cannot."""
+    if not job.grpc:
+        questions = Questions(job)
+        return [lambda: Connection(questions, tally)] * job.concurrency
+    messages = Messages(job)
+    sizes = [
+        min(_CALLS_PER_CHANNEL, job.concurrency - begin)
+        for begin in range(0, job.concurrency, _CALLS_PER_CHANNEL)
+    ]
+    return [lambda size=size: Channel(messages, tally, size) for size in sizes]  # type: ignore[misc]
+
+
 async def _connect(
-    port: int, questions: Questions, tally: Tally
-) -> tuple[asyncio.BaseTransport, Connection]:
+    port: int, make: Callable[[], Connection | Channel]
+) -> tuple[asyncio.BaseTransport, Connection | Channel]:
     loop = asyncio.get_running_loop()
     async with asyncio.timeout(_CONNECT_SECONDS):
-        return await loop.create_connection(lambda: Connection(questions, tally), "127.0.0.1", port)
+        return await loop.create_connection(make, "127.0.0.1", port)

@@ -29,7 +29,8 @@ _APPS = "bench.peers.apps"
 class Launch:
     """Where and with what a server is to be started.
 
-    ``bin`` is the folder of its environment's programs, ``work`` an empty folder of its own.
+    ``bin`` is the folder of its environment's programs, ``work`` an empty folder of its own;
+    ``over_grpc`` says whether it will be asked over gRPC.
     """
 
     bin: Path
@@ -38,6 +39,7 @@ class Launch:
     port: int
     grpc_port: int
     metrics_port: int
+    over_grpc: bool = False
 
     @property
     def python(self) -> str:
@@ -57,7 +59,8 @@ class Peer:
     """One server. ``environment`` names the file of its packages; empty: the project's own.
 
     ``package`` is the one whose version tells the peer's. ``dialects`` are the ways to ask for the
-    predictions of one array, ``named`` is that for named columns, if there is any.
+    predictions of one array over HTTP, ``named`` is that for named columns and ``grpc`` that over
+    gRPC, if there are any.
     """
 
     name: str
@@ -67,12 +70,15 @@ class Peer:
     dialects: Mapping[str, Dialect]
     package: str = ""
     named: Callable[[Sequence[str]], Dialect] | None = None
+    grpc: Dialect | None = None
 
 
 def _serinus(launch: Launch) -> Command:
+    grpc = {contract.ENV_GRPC_PORT: str(launch.grpc_port)} if launch.over_grpc else {}
     return Command(
         [sys.executable, "-m", "serinus_server"],
         {
+            **grpc,
             contract.ENV_HOST: "127.0.0.1",
             contract.ENV_PORT: str(launch.port),
             contract.ENV_MODEL_NAME: MODEL_NAME,
@@ -174,7 +180,8 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer(
-            OURS, "Serinus", "", _serinus, {OURS: dialects.V2}, named=dialects.split,
+            OURS, "Serinus", "", _serinus, {OURS: dialects.V2},
+            named=dialects.split, grpc=dialects.GRPC,
         ),
         Peer(LIMIT, "raw ASGI + orjson, no model", "fastapi", _uvicorn("raw"), {LIMIT: dialects.V2}),
         Peer(
@@ -191,7 +198,7 @@ PEERS = {
         Peer(
             "mlserver", "MLServer, scikit-learn", "mlserver",
             _mlserver("mlserver_sklearn.SKLearnModel"), {"mlserver": dialects.V2_WITH_ID},
-            "mlserver",
+            "mlserver", grpc=dialects.GRPC,
         ),
         Peer(
             "mlserver-mlflow", "MLServer, MLflow", "mlserver",
@@ -199,7 +206,7 @@ PEERS = {
         ),
         Peer(
             "mlflow", "MLflow", "mlflow", _mlflow, {"mlflow": dialects.INPUTS}, "mlflow",
-            dialects.split,
+            named=dialects.split,
         ),
         Peer("litserve", "LitServe", "litserve", _litserve, {"litserve": dialects.ROWS}, "litserve"),
         Peer("bentoml", "BentoML", "bentoml", _bentoml, {"bentoml": dialects.PLAIN}, "bentoml"),
