@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bench.measurements import Measurements
     from bench.rounds import Setting
 
-_EXIT_OK, _EXIT_FAILED, _EXIT_MISSED, _EXIT_INTERRUPTED = 0, 1, 3, 130
+_EXIT_OK, _EXIT_FAILED, _EXIT_USAGE, _EXIT_MISSED, _EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 # What needs no large environment, and can be told in two minutes.
 _QUICK_PEERS = ("raw", "snippet")
 _QUICK_CASES = ("single", "rows", "boosting", "forest")
@@ -51,6 +51,12 @@ def _compare(arguments: argparse.Namespace) -> int:
     from bench.measurements import Measurements
     from bench.peers.catalog import OURS, PEERS
 
+    if arguments.docs is not None:
+        try:
+            report.around_markers(arguments.docs)  # not only after all the work
+        except (OSError, ValueError) as error:
+            _say(f"--docs: {error}")
+            return _EXIT_USAGE
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     load_before = os.getloadavg()[0]
     options = rounds.Options(arguments.seconds, arguments.rounds, arguments.time_limit)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from bench.plan import Step
 
 _TELL_SECONDS = 15.0  # between lines, where they cannot be overwritten
+_TRUST_SECONDS = 30.0  # the plan is believed as if so much of it had come true
 _WIDTH = 100
 
 
@@ -49,7 +50,7 @@ class Progress:
 
 def remaining(expected: float, behind: float, elapsed: float) -> str:
     """The time left, when ``behind`` of ``expected`` seconds of work took ``elapsed`` seconds."""
-    pace = elapsed / behind if behind else 1.0
+    pace = (elapsed + _TRUST_SECONDS) / (behind + _TRUST_SECONDS)
     seconds = max(0.0, (expected - behind) * pace)
     if seconds < 90:
         return f"{seconds:.0f} s"

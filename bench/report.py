@@ -110,11 +110,21 @@ def write(file: Path, text: str) -> None:
     Raises:
         ValueError: it has no such markers.
     """
+    before, after = around_markers(file)
+    file.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+
+
+def around_markers(file: Path) -> tuple[str, str]:
+    """What stands before and after the part that ``write`` replaces.
+
+    Raises:
+        ValueError: it has no such markers.
+    """
     before, begin, rest = file.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         raise ValueError(f"{file} has no lines {BEGIN!r} and {END!r}")
-    file.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}", encoding="utf-8")
+    return before, after
 
 
 def _brand(peer: Peer) -> str:

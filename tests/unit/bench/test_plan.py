@@ -69,5 +69,6 @@ def test_three_rounds_of_everything_are_planned_to_take_less_than_twenty_minutes
 
 def test_the_time_left_follows_the_pace_so_far() -> None:
     assert remaining(expected=60, behind=0, elapsed=0) == "60 s"
-    assert remaining(expected=60, behind=30, elapsed=60) == "60 s"
-    assert remaining(expected=600, behind=300, elapsed=600) == "10 min"
+    assert remaining(expected=700, behind=300, elapsed=630) == "13 min"
+    assert remaining(expected=700, behind=300, elapsed=300) == "7 min"
+    assert remaining(expected=700, behind=700, elapsed=800) == "0 s"
