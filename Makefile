@@ -1,7 +1,7 @@
 # Every target sets up what it needs first. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-kubernetes test-conformance simulate soak mutants lint verify generate bench bench-server bench-operator clean
+.PHONY: help setup demo test test-flavors test-kubernetes test-conformance simulate soak mutants lint verify generate bench bench-server bench-operator clean
 
 bin := .venv/bin
 SEED ?= 1
@@ -29,6 +29,12 @@ test: ## every test; ARGS="..." goes to pytest
 simulate: ## the real operator on virtual time: crash matrix, 10,000 faults, latency of a rollback (part of test)
 	@tools/setup test
 	$(bin)/python -m pytest tests/simulation -n 2 --dist worksteal -q $(ARGS)
+
+test-flavors: ## models of PyTorch and TensorFlow, which get an environment of their own (2.3 GB)
+	@tools/setup test
+	@tools/flavors
+	.venv-flavors/bin/python -m pytest tests/unit/server/runtimes/libraries/test_pytorch.py \
+	  tests/unit/server/runtimes/libraries/test_tensorflow.py -n 2 --dist loadfile -q $(ARGS)
 
 N ?= 1000000
 soak: ## the simulation until N faults were injected, then the latency over 1,000 seeds; prints what happened
@@ -80,5 +86,5 @@ bench-operator: ## what 100 and 1,000 resources cost the operator; ARGS="--docs 
 	$(bin)/python -m bench.operator $(ARGS)
 
 clean: ## removes what the other targets made in this folder
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-flavors .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
