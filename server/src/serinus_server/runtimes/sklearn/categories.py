@@ -30,7 +30,7 @@ class _Lookup:
 
     key: str | int
     known: Mapping[Any, Place]
-    unknown: Place | None  # None: the encoder refuses what it does not know
+    unknown: Place | None  # where all others go; None: the encoder refuses them
 
     def place(self, value: Any) -> Place:
         """Where ``value`` goes.
@@ -99,7 +99,9 @@ def encoder_lookups(
         found = {
             value: _place(row, first) for value, row in zip(known[column], encoded, strict=True)
         }
-        unknown = _unknown(ask, usual, column, types[column], slice(first, first + width))
+        unknown = None
+        if (stranger := _stranger(types[column], known[column])) is not None:
+            unknown = _unknown(ask, _with(usual, column, stranger), slice(first, first + width))
         lookups.append(_Lookup(keys[column], found, unknown))
         first += width
     return lookups, first
@@ -152,18 +154,21 @@ def _asker(
     return ask
 
 
+def _stranger(type_: str, known: list[Any]) -> Any:
+    """A value of MLflow's ``type_`` that is not among the ``known`` ones; None if there is none."""
+    if type_ == "string":
+        return _UNKNOWN
+    if type_ == "boolean":
+        return next((value for value in (False, True) if value not in known), None)
+    return max(known) + 1
+
+
 def _unknown(
-    ask: Callable[[list[list[Any]]], Matrix],
-    usual: list[Any],
-    column: int,
-    type_: str,
-    part: slice,
+    ask: Callable[[list[list[Any]]], Matrix], stranger: list[Any], part: slice
 ) -> Place | None:
-    """Where a category goes that nobody knows; None where it is refused, or is no string."""
-    if type_ != "string":
-        return None
+    """Where a row with an unknown category goes; None where it is refused."""
     try:
-        row = ask([_with(usual, column, _UNKNOWN)])[0, part]
+        row = ask([stranger])[0, part]
     except ValueError:
         return None
     return _place(row, part.start)

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from serinus_server.runtimes.base import Column, Signature
+from serinus_server.runtimes.fast import Doubt
 from serinus_server.runtimes.questions import DTYPES
 from serinus_server.runtimes.sklearn.categories import Categories, encoder_lookups
 from serinus_server.runtimes.sklearn.kinds import kind_of, plain_output
@@ -35,7 +36,12 @@ class Assembly:
         self._check = check
 
     def __call__(self, model_input: Any) -> Matrix:
-        rows = model_input.rows if self._check is None else len(self._check(model_input))
+        if self._check is None:
+            rows = model_input.rows
+        else:
+            rows = len(self._check(model_input))
+            if not model_input.flags.c_contiguous:  # scikit-learn's matrix has another order then
+                raise Doubt
         result = np.zeros((rows, self._width))
         for part in self._parts:
             part(model_input, result)

@@ -67,17 +67,18 @@ class Columns:
 
 
 class Array:
-    """Takes a two-dimensional array of ``width`` columns as it is."""
+    """Takes a two-dimensional array of ``width`` columns and one of ``dtypes`` as it is."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dtypes: frozenset[np.dtype[Any]] = _ARRAYS) -> None:
         self._width = width
+        self._dtypes = dtypes
 
     def __call__(self, model_input: Matrix) -> Matrix:
         if (
             type(model_input) is not np.ndarray
             or model_input.ndim != 2
             or model_input.shape[1] != self._width
-            or model_input.dtype not in _ARRAYS
+            or model_input.dtype not in self._dtypes
         ):
             raise Doubt
         return model_input
@@ -105,11 +106,13 @@ def whole_input(estimator: Any, signature: Signature) -> Source | None:
 
 
 def array_input(signature: Signature, width: int) -> Array | None:
-    """What takes the array, where the signature is one unnamed tensor, or none at all."""
-    tensors = [spec for spec in signature.inputs if isinstance(spec, Tensor)]
-    if len(tensors) > 1 or (tensors and tensors[0].name is not None):
+    """What takes the array, where the signature is one unnamed matrix, or none at all."""
+    if not signature.inputs:
+        return Array(width)
+    spec = signature.inputs[0]
+    if not isinstance(spec, Tensor) or spec.name is not None or spec.dtype not in _ARRAYS:
         return None
-    return Array(width)
+    return Array(width, frozenset([spec.dtype])) if spec.shape in ((-1, width), (-1, -1)) else None
 
 
 def keys_of(columns: Sequence[Column]) -> list[str | int]:
