@@ -19,6 +19,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serinus_server.artifacts.limits import Limits as ModelLimits
 from serinus_server.errors import LoadFailed, LoadTimeout, StartupError
 from serinus_server.lane import Lanes
 from serinus_server.protocols.codec import Request, answer
@@ -128,6 +129,8 @@ class Application:
                     settings.model_digest,
                     settings.allow_custom_code,
                     settings.tracking_uri,
+                    ModelLimits(settings.max_model_bytes),
+                    settings.load_timeout,
                 ),
                 self._identity.version,
                 workspace,

@@ -32,6 +32,9 @@ _URIS = re.compile(
 )
 
 
+_SECRETS = re.compile(r"//[^/\s]*@")
+
+
 def _uri(value: str) -> str:
     if not _URIS.fullmatch(value):
         raise ValueError(
@@ -173,5 +176,6 @@ def _problems(error: ValidationError) -> list[str]:
             problems.append(f"{name} is not set")
             continue
         reason = item["msg"].removeprefix("Value error, ")
-        problems.append(f"{name}: {reason[0].lower()}{reason[1:]} (got {item['input']!r})")
+        got = _SECRETS.sub("//***@", repr(item["input"]).partition("?")[0])
+        problems.append(f"{name}: {reason[0].lower()}{reason[1:]} (got {got})")
     return problems

@@ -29,7 +29,18 @@ def test_latency_bounds_are_numbers_by_comma() -> None:
 
 @pytest.mark.parametrize(
     "uri",
-    ["models:/churn/3", "models:/churn@champion", "models:/m-1f", "runs:/ab/model", "file:///m/1"],
+    [
+        "models:/churn/3",
+        "models:/churn@champion",
+        "models:/m-1f",
+        "runs:/ab/model",
+        "mlflow-artifacts:/1/ab/artifacts/model",
+        "file:///m/1",
+        "http://models.example:8080/churn/3.tar.gz",
+        "https://[::1]/churn.zip",
+        "s3://models/churn/3",
+        "gs://models/churn/3.tgz",
+    ],
 )
 def test_these_uris_name_models(uri: str) -> None:
     assert read_settings({**REQUIRED, contract.ENV_MODEL_URI: uri}).model_uri == uri
@@ -42,6 +53,11 @@ def test_these_uris_name_models(uri: str) -> None:
         (contract.ENV_PORT, "70000"),
         (contract.ENV_MODEL_URI, "http://169.254.169.254/model"),
         (contract.ENV_MODEL_URI, "models:/churn/3\nx"),
+        (contract.ENV_MODEL_URI, "https://me:canary-secret@host/m.tar.gz"),
+        (contract.ENV_MODEL_URI, "https://host/m.tar.gz?signature=canary-secret"),
+        (contract.ENV_MODEL_URI, "mlflow-artifacts://elsewhere/m"),
+        (contract.ENV_MODEL_URI, "s3:///m"),
+        (contract.ENV_MAX_MODEL_BYTES, "0"),
         (contract.ENV_MODEL_NAME, "a/b"),
         (contract.ENV_MODEL_VERSION, "3\r\nx-evil: 1"),
         (contract.ENV_MODEL_DIGEST, "md5:abc"),
@@ -63,6 +79,7 @@ def test_a_wrong_value_is_named_in_one_line(name: str, value: str) -> None:
     message = str(caught.value)
     assert name in message
     assert "\n" not in message
+    assert "canary-secret" not in message
 
 
 def test_everything_wrong_is_named_at_once() -> None:

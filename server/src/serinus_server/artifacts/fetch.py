@@ -2,75 +2,98 @@
 
 from __future__ import annotations
 
-import re
 import shutil
+import time
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from serinus_server import contract
-from serinus_server.artifacts.folder import model_files
-from serinus_server.errors import DownloadFailed, NotAdmitted
+from serinus_server.artifacts.archive import SUFFIXES, unpack
+from serinus_server.artifacts.folder import check_private
+from serinus_server.artifacts.limits import Budget, Limits
+from serinus_server.artifacts.sources.job import Job, Patience
+from serinus_server.errors import DownloadFailed
 
-_USER_INFO = re.compile(r"//[^/\s@]*@")  # passwords in URLs are nobody's business
 
+def fetch(
+    uri: str,
+    into: Path,
+    *,
+    tracking_uri: str = "",
+    limits: Limits | None = None,
+    timeout: float | None = None,
+    patience: Patience | None = None,
+) -> Path:
+    """Bring the model at ``uri`` to a new folder below ``into``, and return that folder.
 
-def fetch(uri: str, into: Path, *, tracking_uri: str = "") -> Path:
-    """Copy the model at ``uri`` to a folder below ``into``, and return that folder.
-
-    ``uri`` is ``file:///FOLDER``, or ``models:/`` and ``runs:/``, for which ``tracking_uri`` names
-    the MLflow server. Nothing in the returned folder is a link.
+    ``uri`` is ``file:///FOLDER``; ``models:/``, ``runs:/`` or ``mlflow-artifacts:/``, for which
+    ``tracking_uri`` names the MLflow server; an archive at ``http://`` or ``https://``; a prefix or
+    an archive at ``s3://`` or ``gs://``. Nothing in the returned folder is a link, nothing of it is
+    shared with another folder, and only this user can write to it, so that it stays as it was
+    checked. ``timeout`` is in seconds.
 
     Raises:
-        DownloadFailed: the model is not there or cannot be read.
-        NotAdmitted: it holds something else than regular files.
+        DownloadFailed: the model is not there, cannot be read or not be written. What was
+            downloaded is removed.
+        NotAdmitted: it holds something else than regular files, or too much.
     """
+    limits = limits or Limits()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    job = Job(Budget(limits), patience or Patience(), deadline)
+    check_private(into)
     target = into / "model"
     target.mkdir(mode=0o700)
-    if uri.startswith("file:"):
-        _copy(_local_path(uri), target)
-        return _without_note(target)
-    if not tracking_uri:
-        raise DownloadFailed(f"{uri} needs MLFLOW_TRACKING_URI, which is not set")
-    return _without_note(_download(uri, target, tracking_uri))
-
-
-def _without_note(folder: Path) -> Path:
+    try:
+        folder = _fetch(uri, target, tracking_uri, job)
+    except BaseException:
+        shutil.rmtree(target, ignore_errors=True)
+        raise
     note = folder / contract.REGISTRY_NOTE
-    if note.is_file():
-        note.unlink()
+    note.unlink(missing_ok=True)
     return folder
 
 
-def _local_path(uri: str) -> Path:
-    parts = urlsplit(uri)
-    if parts.netloc not in ("", "localhost"):
-        raise DownloadFailed(f"{uri} names another machine; write file:///FOLDER")
-    return Path(unquote(parts.path))
+def _fetch(uri: str, target: Path, tracking_uri: str, job: Job) -> Path:
+    scheme = uri.partition(":")[0]
+    if scheme in ("models", "runs", "mlflow-artifacts"):
+        from serinus_server.artifacts.sources.mlflow import download_mlflow
+
+        download_mlflow(uri, target, tracking_uri, job)
+        return target
+    if scheme == "file":
+        from serinus_server.artifacts.sources.local import copy_folder
+
+        copy_folder(uri, target, job)
+        return target
+    if scheme not in ("http", "https", "s3", "gs"):
+        raise DownloadFailed(f"models cannot be had from {scheme}: URIs")
+    archive = _suffix(uri)
+    if archive is None:
+        if scheme in ("http", "https"):
+            raise DownloadFailed(f"{uri} is no archive: it must end in {', '.join(SUFFIXES)}")
+        from serinus_server.artifacts.sources.objects import download_prefix
+
+        download_prefix(uri, target, job)
+        return target
+    packed = target / f"packed{archive}"
+    _download(scheme, uri, packed, job)
+    folder = target / "unpacked"
+    folder.mkdir(mode=0o700)
+    root = unpack(packed, folder, job.budget.limits)
+    packed.unlink()
+    return root
 
 
-def _copy(source: Path, target: Path) -> None:
-    try:
-        if not source.is_dir():
-            raise DownloadFailed(f"the folder {source.name!r} of the model's URI does not exist")
-        for path in model_files(source):
-            copy = target / path.relative_to(source)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copy, follow_symlinks=False)
-    except OSError as error:
-        raise DownloadFailed(f"the model cannot be copied: {error.strerror or error}") from error
+def _download(scheme: str, uri: str, path: Path, job: Job) -> None:
+    """Write one archive to ``path``."""
+    if scheme in ("http", "https"):
+        from serinus_server.artifacts.sources.http import download_http
+
+        download_http(uri, path, job)
+    else:
+        from serinus_server.artifacts.sources.objects import download_object
+
+        download_object(uri, path, job)
 
 
-def _download(uri: str, target: Path, tracking_uri: str) -> Path:
-    import mlflow.artifacts
-
-    # For the whole process: looking up a registered model takes no argument for it.
-    mlflow.set_tracking_uri(tracking_uri)
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(target)))
-    except Exception as error:  # network, permissions, storage libraries: all tell in words
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        reason = _USER_INFO.sub("//", reason)
-        raise DownloadFailed(f"{uri} cannot be downloaded: {reason}") from error
-    if not folder.resolve().is_relative_to(target.resolve()):
-        raise NotAdmitted(f"{uri} was not downloaded into the server's own folder")
-    return folder
+def _suffix(uri: str) -> str | None:
+    return next((suffix for suffix in SUFFIXES if uri.endswith(suffix)), None)

@@ -14,7 +14,7 @@ from pathlib import Path
 from serinus_server.artifacts.limits import Budget, Limits
 from serinus_server.artifacts.names import MAX_DEPTH, Names, shown
 from serinus_server.contract import digest_of
-from serinus_server.errors import NotAdmitted
+from serinus_server.errors import DownloadFailed, NotAdmitted
 
 # A name that turns into a link or a pipe after it was looked at is an error, and never followed
 # or waited for.
@@ -41,6 +41,17 @@ class ModelFile:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise NotAdmitted(f"the model holds {shown(self.name)}, which is no regular file")
             yield file
+
+
+def check_private(folder: Path) -> None:
+    """Refuse a ``folder`` in which others could exchange what was checked before it is loaded.
+
+    Raises:
+        DownloadFailed: it belongs to somebody else, or others may write to it.
+    """
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise DownloadFailed("the folder for the model is not private: others can write to it")
 
 
 def walk(folder: Path, limits: Limits | None = None) -> Iterator[ModelFile]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
@@ -11,6 +11,7 @@ import structlog
 from serinus_server.artifacts.admission import Admitted, admit
 from serinus_server.artifacts.fetch import fetch
 from serinus_server.artifacts.folder import digest
+from serinus_server.artifacts.limits import Limits
 from serinus_server.errors import DigestMismatch, RequestError, WarmupFailed
 from serinus_server.runtimes.base import Runtime
 from serinus_server.telemetry.metrics import Metrics
@@ -27,6 +28,8 @@ class Source:
     expected_digest: str = ""  # empty: any
     allow_custom_code: bool = False
     tracking_uri: str = ""
+    limits: Limits = field(default_factory=Limits)
+    timeout: float | None = None  # seconds for the download; None: as long as it takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +49,25 @@ class Loader:
             StartupError: the model cannot be served.
         """
         watch = Stopwatch.start()
-        folder = fetch(self.source.uri, self.workspace, tracking_uri=self.source.tracking_uri)
-        found = digest(folder)
+        folder = fetch(
+            self.source.uri,
+            self.workspace,
+            tracking_uri=self.source.tracking_uri,
+            limits=self.source.limits,
+            timeout=self.source.timeout,
+        )
+        # Nobody else can write to the folder, so that these are the bytes that will be loaded.
+        found = digest(folder, self.source.limits)
         if self.source.expected_digest and found != self.source.expected_digest:
             raise DigestMismatch(
                 f"the model's files have the digest {found}, "
                 f"but {self.source.expected_digest} was asked for"
             )
-        admitted = admit(folder, allow_custom_code=self.source.allow_custom_code)
+        admitted = admit(
+            folder,
+            allow_custom_code=self.source.allow_custom_code,
+            limits=self.source.limits,
+        )
         _log.info("model fetched", digest=found, seconds=round(watch.seconds, 3))
         runtime = self.load_runtime(folder)
         self.metrics.model_loaded(

@@ -22,6 +22,7 @@ MAX_RATIO = 100  # uncompressed to compressed bytes, above which it is called a 
 _FREE_BYTES = 1024 * 1024  # below which the ratio says nothing
 _LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 _END_RECORD = struct.Struct("<4s4H2IH")
+_MAX_DIRECTORY_BYTES = 16 * 1024 * 1024
 _ZIP64_RECORDS_BYTES = 56 + 20
 _DESCRIPTOR_BYTES = 24  # what may follow an entry: its sizes, when they were not known before
 _ENCRYPTED = 0x1 | 0x20 | 0x40 | 0x2000  # or patched, or with masked headers
@@ -37,14 +38,18 @@ def open_zip(path: Path, budget: Budget) -> Iterator[zipfile.ZipFile]:
         NotAdmitted: it is no zip file, ambiguous, a bomb, or its names are not allowed.
     """
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            _check(archive, file, path, budget)
-            yield archive
+        with path.open("rb") as file:
+            directory = _directory_bytes(file, path)
+            with zipfile.ZipFile(file) as archive:
+                end = _check_entries(archive, file, path, budget)
+                _check_directory(archive, path, end, directory)
+                yield archive
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError, struct.error):
         raise NotAdmitted(f"{shown(path.name)} is no zip file, or a broken one") from None
 
 
-def _check(archive: zipfile.ZipFile, file: BinaryIO, path: Path, budget: Budget) -> None:
+def _check_entries(archive: zipfile.ZipFile, file: BinaryIO, path: Path, budget: Budget) -> int:
+    """Check every entry; returns where the last one ends."""
     names, stored, total, end = Names(), 0, 0, 0
     for entry in sorted(archive.infolist(), key=lambda each: each.header_offset):
         _check_entry(entry, path)
@@ -62,7 +67,7 @@ def _check(archive: zipfile.ZipFile, file: BinaryIO, path: Path, budget: Budget)
             f"{shown(path.name)} unpacks to more than {MAX_RATIO} times its size: "
             "it looks like a bomb"
         )
-    _check_directory(archive, file, path, end)
+    return end
 
 
 def _check_entry(entry: zipfile.ZipInfo, path: Path) -> None:
@@ -102,14 +107,27 @@ def _check_place(file: BinaryIO, entry: zipfile.ZipInfo, path: Path, end: int) -
     return entry.header_offset + _LOCAL_HEADER.size + lengths + entry.compress_size
 
 
-def _check_directory(archive: zipfile.ZipFile, file: BinaryIO, path: Path, end: int) -> None:
-    """The directory follows the last entry, and its end record is the file's end."""
-    size = file.seek(0, 2)
-    file.seek(max(0, size - _END_RECORD.size))
+def _directory_bytes(file: BinaryIO, path: Path) -> tuple[int, int]:
+    """Bytes of the directory as its end record tells, and where that record begins."""
+    start = max(0, file.seek(0, 2) - _END_RECORD.size)
+    file.seek(start)
     record = file.read()
-    fields = _END_RECORD.unpack(record) if len(record) == _END_RECORD.size else (b"",)
-    if fields[0] != b"PK\x05\x06" or not 0 <= archive.start_dir - end <= _DESCRIPTOR_BYTES:
+    if len(record) < _END_RECORD.size or not record.startswith(b"PK\x05\x06"):
+        raise NotAdmitted(
+            f"{shown(path.name)} is no zip file, or has bytes that belong to no entry at its end"
+        )
+    size: int = _END_RECORD.unpack(record)[5]
+    if size > _MAX_DIRECTORY_BYTES:
+        raise NotAdmitted(f"{shown(path.name)} has too many entries")
+    return size, start
+
+
+def _check_directory(
+    archive: zipfile.ZipFile, path: Path, end: int, directory: tuple[int, int]
+) -> None:
+    """The directory follows the last entry, and its end record follows the directory."""
+    size, record = directory
+    behind = record - archive.start_dir - size
+    before = archive.start_dir - end
+    if behind not in (0, _ZIP64_RECORDS_BYTES) or not 0 <= before <= _DESCRIPTOR_BYTES:
         raise NotAdmitted(f"{shown(path.name)} has bytes that belong to no entry")
-    directory = size - _END_RECORD.size - archive.start_dir
-    if fields[5] not in (directory, 0xFFFFFFFF, directory - _ZIP64_RECORDS_BYTES):
-        raise NotAdmitted(f"{shown(path.name)} has two directories")
