@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -64,9 +65,21 @@ def connect() -> Iterator[Callable[..., Any]]:
 def test_grpc_and_http_give_the_same_answer(start: Start, connect: Any) -> None:
     server = start(SERINUS_GRPC_PORT="0")
     infer = connect(port_of(server))
-    tensor = {"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [0.0, 0.1]}
+    tensor: dict[str, Any] = {"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [0.0, 0.1]}
     answer = httpx2.post(f"{server.url}/v2/models/churn/infer", json={"inputs": [tensor]}).json()
     assert value_of(infer(question(0, 0.1), timeout=20)) == answer["outputs"][0]["data"][0]
+    # And as REST clients send it by default: binary, behind the JSON.
+    tensor = {**tensor, "parameters": {"binary_data_size": 16}}
+    del tensor["data"]
+    body = json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
+    header = "inference-header-content-length"
+    binary = httpx2.post(
+        f"{server.url}/v2/models/churn/infer",
+        content=body + struct.pack("<2d", 0.0, 0.1),
+        headers={header: str(len(body))},
+    )
+    raw = binary.content[int(binary.headers[header]) :]
+    assert struct.unpack("<d", raw)[0] == answer["outputs"][0]["data"][0]
     metrics = httpx2.get(server.url + contract.PATH_METRICS).text
     assert 'code="OK",model="churn",protocol="grpc"' in metrics
 

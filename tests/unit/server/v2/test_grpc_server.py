@@ -242,6 +242,41 @@ async def test_more_calls_than_the_limit_are_told_to_come_back(run: Run) -> None
         assert await client.counted(code="RESOURCE_EXHAUSTED") == 1
 
 
+async def test_a_message_that_does_not_come_holds_a_slot_only_until_the_timeout(run: Run) -> None:
+    async with run(SERINUS_MAX_CONCURRENCY="1", SERINUS_REQUEST_TIMEOUT="0.5") as client:
+        never = asyncio.Event()
+
+        async def silent() -> AsyncIterator[bytes]:
+            await never.wait()
+            yield b""
+
+        infer = client.channel.stream_unary(f"/{SERVICE.full_name}/ModelInfer")
+        slow = asyncio.ensure_future(infer(silent()))
+        async with asyncio.timeout(10):
+            while not await client.server.metric("serinus_in_flight"):  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.01)
+        # Refused by its head: its message is never read, however many come.
+        error = await client.fails(client.infer())
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        error = await client.fails(slow)
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "did not arrive within 0.5 s" in str(error.details())
+        assert await client.infer()
+        assert await client.server.metric("serinus_in_flight") == 0
+
+
+async def test_a_call_without_a_message_is_an_invalid_argument(run: Run) -> None:
+    async def nothing() -> AsyncIterator[bytes]:
+        return
+        yield b""
+
+    async with run() as client:
+        infer = client.channel.stream_unary(f"/{SERVICE.full_name}/ModelInfer")
+        error = await client.fails(infer(nothing()))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "no message" in str(error.details())
+
+
 @pytest.mark.parametrize("whose", ["the client's", "the server's"])
 async def test_a_deadline_ends_the_call(run: Run, whose: str) -> None:
     gate = Gate()

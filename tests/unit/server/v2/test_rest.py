@@ -290,3 +290,21 @@ def test_the_quick_way_and_the_long_way_write_the_same_answer() -> None:
                 if values.dtype.kind == "O":
                     want = list(map(str, want))
                 assert data == [None if v != v else v for v in want]
+
+
+async def test_the_header_of_the_extension_reaches_the_codec_and_the_client(
+    serve: Any, scripted: Any, empty_model: Any
+) -> None:
+    asked = {"inputs": [FP32], "parameters": {"binary_data_output": True}}
+    body = json.dumps(asked).encode()
+    tail = struct.pack("<2f", 0.5, 1.5)
+    async with serve(empty_model, lambda _: scripted(lambda values: values * 2)) as server:
+        response = await server.client.post(
+            "/v2/models/churn/infer", content=body + tail, headers={HEADER: str(len(body))}
+        )
+        assert response.status_code == 200
+        length = int(response.headers[HEADER])
+        assert response.content[length:] == struct.pack("<2f", 1.0, 3.0)
+        assert response.headers["content-type"] == "application/octet-stream"
+        extensions = (await server.client.get("/v2")).json()["extensions"]
+    assert extensions == ["binary_tensor_data"]

@@ -15,6 +15,7 @@ from serinus_server import contract, errors
 from serinus_server.protocols.codec import Answer, Request, answer
 from serinus_server.protocols.grpc import open_inference_pb2 as messages
 from serinus_server.protocols.grpc.codec import GrpcCodec, names_of
+from serinus_server.protocols.grpc.patience import Patience
 from serinus_server.protocols.grpc.status import CODES
 from serinus_server.protocols.routes import Service, server_version
 from serinus_server.protocols.v2 import EXTENSIONS, check_names, model_metadata
@@ -39,6 +40,7 @@ class InferenceService:
         self._series = service.metrics.grpc()
         self._timeout = service.limits.timeout
         self._codec = GrpcCodec()
+        self._reading = Patience()
         # Sent with every answer to a prediction, whatever its outcome.
         self._who = (
             (contract.HEADER_REVISION, service.identity.revision),
@@ -62,8 +64,10 @@ class InferenceService:
             )
             for name, (method, request) in plain.items()
         }
-        # Its messages come and go as bytes, so that the codec can tell what is wrong with them.
-        methods["ModelInfer"] = grpc.unary_unary_rpc_method_handler(self._model_infer)
+        # To the server it is a call of any number of messages, which are the same on the wire: so the
+        # message is read only when there is a slot for it, and within the time that it may take.
+        # It comes and goes as bytes: the codec can tell what is wrong with them.
+        methods["ModelInfer"] = grpc.stream_unary_rpc_method_handler(self._model_infer)
         return grpc.method_handlers_generic_handler(SERVICE.full_name, methods)
 
     def _server_live(self, _: messages.ServerLiveRequest) -> messages.ServerLiveResponse:
@@ -89,12 +93,12 @@ class InferenceService:
         check_names(self._service.identity, names_of(request.name, request.version))
         return messages.ModelMetadataResponse(**model_metadata(self._inference.serving()))
 
-    async def _model_infer(self, body: bytes, context: Context) -> bytes:
+    async def _model_infer(self, _: Any, context: Context) -> bytes:
         begin = time.perf_counter()
         code = grpc.StatusCode.INTERNAL
         try:
             context.set_trailing_metadata(self._who)
-            found = await self._ask(body, context.time_remaining())
+            found = await self._answer(context)
             code = grpc.StatusCode.OK
         except errors.RequestError as error:
             code = _tell(context, error, self._who)
@@ -111,24 +115,36 @@ class InferenceService:
             self._series.observe_code(code.name, time.perf_counter() - begin)
         return b""
 
-    async def _ask(self, body: bytes, remaining: float | None) -> Answer:
+    async def _answer(self, context: Context) -> Answer:
         """The answer, in the time that the server has, and that the client has left."""
+        remaining = context.time_remaining()
         timeout = self._timeout if remaining is None else min(self._timeout, remaining)
         deadline = asyncio.get_running_loop().time() + timeout
         inference = self._inference
-        request = Request(body)
         model = inference.admit()
-        if len(body) > _LARGE_MESSAGE:
-            work = partial(_answer, self._codec, request)
-            found: Answer = await inference.run(work, deadline, timeout)
-            return found
         try:
-            question = self._codec.decode(model, request)
+            request = Request(await self._read(context, deadline, timeout))
+            large = len(request.body) > _LARGE_MESSAGE
+            question = None if large else self._codec.decode(model, request)
         except BaseException:
             inference.abandon()
             raise
+        if question is None:
+            work = partial(_whole, self._codec, request)
+            found: Answer = await inference.run(work, deadline, timeout)
+            return found
         prediction = await inference.ask(question.payload, question.params, deadline, timeout)
         return self._codec.encode(model, question, prediction)
+
+    async def _read(self, context: Context, deadline: float, limit: float) -> bytes:
+        """The one message of the call; ``limit`` is the seconds until ``deadline``, for the error."""
+        try:
+            body = await self._reading.wait(context.read(), deadline)
+        except TimeoutError:
+            raise errors.BodyTimeout(limit) from None
+        if not isinstance(body, bytes):  # grpc.aio.EOF
+            raise errors.MalformedRequest("the call has no message")
+        return body
 
 
 def _answering(method: Callable[[Any], Any]) -> Callable[[Any, Context], Awaitable[Any]]:
@@ -156,5 +172,5 @@ def _tell(
     return code
 
 
-def _answer(codec: GrpcCodec, request: Request, model: ServedModel) -> Answer:
+def _whole(codec: GrpcCodec, request: Request, model: ServedModel) -> Answer:
     return answer(codec, model, request)
