@@ -10,6 +10,7 @@ import numpy.typing as npt
 from serinus_server.runtimes.base import Column, Signature, Table, Tensor
 from serinus_server.runtimes.fast import Doubt
 
+_FLOATS = frozenset({np.dtype(np.float32), np.dtype(np.float64)})  # in this machine's byte order
 _WHOLE = 2**53  # float64 has every integer up to here
 
 
@@ -89,12 +90,15 @@ class Numbers:
             return self._of_table(model_input)
         array = self._arrays.one(model_input)
         if (
-            array.dtype.char not in "fd"
+            array.dtype not in _FLOATS
             or array.ndim != 2
             or self._width not in (None, array.shape[1])
         ):
             raise Doubt
-        return np.ascontiguousarray(array)
+        flags = array.flags
+        if not (flags.c_contiguous and flags.aligned):  # binary bodies begin at any byte
+            return np.array(array, order="C")
+        return array
 
     def _of_table(self, table: Table) -> npt.NDArray[np.float64]:
         layout = table.layout

@@ -1,14 +1,12 @@
-"""ONNX models: the session is asked directly, without MLflow's DataFrame around it.
+"""ONNX models: the session that MLflow made is asked directly, without a DataFrame around it.
 
-Where the model's author set no number of threads and the model is small, a session with one thread
-is tried first: ONNX Runtime takes a thread for each core and lets them spin, which costs small
-models several times their own work. Sums may then come in another order, so that the proof decides.
+A session's number of threads comes with the model (`onnx_session_options`), else it is one for each
+core. A session of our own with fewer would sum the trees of an ensemble in another order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,20 +17,12 @@ from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
 from serinus_server.runtimes.inputs import Arrays, takes_tables
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 
-# Bytes of a model up to which a second session is worth its memory: the first one stays for the
-# inputs that a fast runtime leaves to MLflow.
-_SMALL = 64 * 1024 * 1024
-
 
 def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
-    """A session of one thread for small models, and the session that MLflow made."""
+    """The session that MLflow made."""
     session = reference.model.get_raw_model()
-    if type(session) is not onnxruntime.InferenceSession:
-        return
-    lone = _one_thread(session)
-    if lone is not None:
-        yield FastRuntime("onnx-one-thread", reference, _Ask(lone, reference.signature))
-    yield FastRuntime("onnx", reference, _Ask(session, reference.signature))
+    if type(session) is onnxruntime.InferenceSession:
+        yield FastRuntime("onnx", reference, _Ask(session, reference.signature))
 
 
 def hints(reference: PyFuncRuntime) -> Hints:
@@ -40,23 +30,6 @@ def hints(reference: PyFuncRuntime) -> Hints:
     first = reference.model.get_raw_model().get_inputs()[0]
     width = first.shape[1] if len(first.shape) == 2 else None
     return Hints(width=width if isinstance(width, int) else None)
-
-
-def _one_thread(session: Any) -> Any:
-    """A session like ``session`` with one thread; None where that is not wanted."""
-    options = session.get_session_options()
-    path = getattr(session, "_model_path", None)
-    providers = session.get_providers()
-    if options.intra_op_num_threads != 0 or not path or providers != ["CPUExecutionProvider"]:
-        return None
-    folder = Path(path).parent
-    if sum(file.stat().st_size for file in folder.iterdir() if file.is_file()) > _SMALL:
-        return None
-    options.intra_op_num_threads = 1
-    try:
-        return onnxruntime.InferenceSession(path, options, providers=providers)
-    finally:
-        options.intra_op_num_threads = 0
 
 
 class _Ask:
