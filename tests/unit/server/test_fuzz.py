@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import mlflow
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -17,7 +20,17 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
+from serinus_server.errors import RequestError
+from serinus_server.protocols.codec import Request, answer
+from serinus_server.protocols.mlflow import MlflowCodec
+from serinus_server.protocols.predict import PredictCodec
+from serinus_server.protocols.status import STATUS
+from serinus_server.protocols.v2 import V2Codec
+from serinus_server.runtimes.base import Column, Signature, Table, Tensor
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
+from serinus_server.service.model import Identity, ServedModel
+from serinus_server.service.payload import row_count
+from serinus_server.service.plan import plan_for
 
 KINDS = ("boolean", "integer", "long", "float", "double", "string", "binary", "datetime")
 GOOD: dict[str, Any] = {
@@ -145,14 +158,6 @@ def mutated(draw: st.DrawFn) -> tuple[str, Any]:
 @pytest.fixture(scope="session")
 def ask(counting_model: Path, load: Callable[[Path], Any]) -> Callable[[str, bytes], int]:
     """Ask the codecs directly; the status, as the endpoint would send it."""
-    from serinus_server.errors import RequestError
-    from serinus_server.protocols.codec import Request, answer
-    from serinus_server.protocols.mlflow import MlflowCodec
-    from serinus_server.protocols.predict import PredictCodec
-    from serinus_server.protocols.status import STATUS
-    from serinus_server.protocols.v2 import V2Codec
-    from serinus_server.service.model import Identity, ServedModel
-
     runtime = PyFuncRuntime(load(counting_model))
     model = ServedModel(runtime, Identity("churn", "3", "abc"), lambda _: None)
     codecs = {"/predict": PredictCodec(), "/invocations": MlflowCodec()}
@@ -181,6 +186,57 @@ def test_no_json_makes_the_server_fail(
 ) -> None:
     path, document = case
     assert ask(path, json.dumps(document).encode()) in {200, 400, 422}
+
+
+SIGNATURES = [
+    Signature(),
+    Signature(checked_by_model=True),
+    Signature((Column("a", "double"), Column("data", "string", required=False))),
+    Signature((Column("a", "any", nested=True), Column("x", "boolean", required=False))),
+    Signature((Column(None, "long"), Column(None, "datetime"))),
+    Signature((Column(None, "string"),)),
+    *(
+        Signature((Tensor(name, np.dtype(dtype), shape),))
+        for dtype in ("f8", "f4", "i8", "u1", "?", "U", "O", "S")
+        for name, shape in [(None, (-1,)), (None, (-1, 2)), ("a", (-1, -1)), ("a", (2, 1, 1))]
+    ),
+]
+NESTED = st.recursive(
+    SCALAR,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["a", "x", "data"]), inner, max_size=2)
+    ),
+    max_leaves=8,
+)
+INPUT = st.fixed_dictionaries(
+    {},
+    optional={
+        "dataframe_records": NESTED,
+        "dataframe_split": NESTED
+        | st.fixed_dictionaries(
+            {"data": st.lists(st.lists(NESTED, max_size=2), max_size=3)},
+            optional={"columns": st.lists(SCALAR, max_size=2), "index": st.lists(SCALAR)},
+        ),
+        "instances": NESTED,
+        "inputs": NESTED,
+        "params": NESTED,
+    },
+)
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(signature=st.sampled_from(SIGNATURES), document=INPUT | NESTED)
+def test_no_json_is_beyond_any_signature(signature: Signature, document: Any) -> None:
+    model: Any = SimpleNamespace(signature=signature, identity=Identity("churn", "3", "abc"))
+    request = Request(json.dumps(document).encode())
+    for codec in (MlflowCodec(), PredictCodec()):
+        with contextlib.suppress(RequestError):
+            bound = plan_for(signature).bind(codec.decode(model, request).payload)
+            assert row_count(bound) >= 0
+            if isinstance(bound, Table):
+                bound.frame()
+                assert bound.key is None or Table.concat([bound, bound]).rows == 2 * bound.rows
 
 
 @settings(max_examples=150, deadline=None)

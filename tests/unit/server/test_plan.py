@@ -182,6 +182,13 @@ def test_an_array_of_another_shape_or_kind_is_refused(values: Any) -> None:
         plan_for(Signature((TENSOR,))).bind(Array(values))
 
 
+def test_bytes_are_ascii_or_refused() -> None:
+    plan = plan_for(Signature((Tensor(None, np.dtype("S"), (-1,)),)))
+    assert plan.bind(Array(["a"])).tolist() == [b"a"]
+    with pytest.raises(InvalidInput, match="other characters than ASCII"):
+        plan.bind(Array(["é"]))
+
+
 def test_an_unnamed_tensor_takes_arrays_records_and_columns() -> None:
     plan = plan_for(Signature((TENSOR,)))
     expected = np.array([[1, 2], [3, 4]], dtype=np.float32)

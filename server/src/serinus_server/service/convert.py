@@ -95,6 +95,11 @@ def to_tensor(
         raise InvalidInput(f"has shape {_shape(array.shape)}, but {wants}", field=label)
     if array.dtype == tensor.dtype:
         return array
+    if array.dtype.kind == tensor.dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            cast = array.astype(tensor.dtype)
+        if not np.isinf(cast).any():
+            return cast
     return _cast(array, tensor.dtype, label, _wish(tensor))
 
 
@@ -244,8 +249,11 @@ def _cast(
         raise InvalidInput(f"has dtype {array.dtype}, but {wants}", field=label)
     if array.dtype == dtype:
         return array
-    with np.errstate(over="ignore", invalid="ignore"):
-        cast = array.astype(dtype)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = array.astype(dtype)
+    except UnicodeEncodeError:
+        raise InvalidInput(f"has other characters than ASCII, but {wants}", field=label) from None
     if dtype.kind in "iu":
         limits = np.iinfo(dtype)
         # The largest integer is no double, but the one after it is.

@@ -26,9 +26,13 @@ class Records:
         """
         names = tuple(self.rows[0]) if self.rows else ()
         for index, row in enumerate(self.rows):
-            if len(row) != len(names) or not all(name in row for name in names):
+            if len(row) != len(names):
                 raise InvalidInput("names other inputs than row 0", row=index)
-        return Split(names, [[row[name] for name in names] for row in self.rows])
+        try:
+            return Split(names, [[row[name] for name in names] for row in self.rows])
+        except KeyError:
+            index = next(i for i, row in enumerate(self.rows) if not set(names) <= row.keys())
+            raise InvalidInput("names other inputs than row 0", row=index) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,4 +90,6 @@ def row_count(model_input: Any) -> int:
         return max((row_count(value) for value in model_input.values()), default=0)
     if isinstance(model_input, np.ndarray) and model_input.ndim == 0:
         return 1
+    if model_input is None or isinstance(model_input, (str, int, float)):
+        return 1  # beside lists, among the JSON values of a model that checks them itself
     return len(model_input)
