@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serinus_server.lane import LaneCall, Lanes
@@ -22,6 +23,7 @@ MAX_HEAD_BYTES = 64 * 1024
 # Seconds in which a client may go on sending what will not be read, so that it comes to read the
 # answer: closing a connection with unread bytes would take the answer back.
 _LINGER_SECONDS = 2.0
+_UPGRADE_HEADERS = frozenset({b"upgrade", b"http2-settings"})
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -36,6 +38,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     _in_head = False
     _in_body = False
+    _wants_upgrade = False
     _head_bytes = 0
     _arrival_timer: asyncio.TimerHandle | None = None
     _idle_timer: asyncio.TimerHandle | None = None
@@ -71,7 +74,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._lingering:
             return
         was_in_head = self._in_head
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._pass_over_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
         # Timers cost more than most requests, which come in one piece.
         if self._in_head:
             if was_in_head:  # all of ``data`` belongs to the same head
@@ -145,8 +154,11 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_body = True
         self._end_arrival()
         parser = self.parser
+        self._wants_upgrade = parser.should_upgrade() and parser.get_method() != b"CONNECT"
+        if self._wants_upgrade:
+            return  # the parser stops here, see `_pass_over_upgrade`
         endpoint = self.lanes.endpoints.get(self.url)
-        if endpoint is None or parser.get_method() != b"POST" or parser.should_upgrade():
+        if endpoint is None or parser.get_method() != b"POST":
             self._use_asgi()
             return
         call: Any = LaneCall(
@@ -175,11 +187,35 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._in_body = False
         self._end_arrival()
+        if self._wants_upgrade:
+            return
         cycle: Any = self.cycle
         if type(cycle) is LaneCall:
             cycle.complete()
         else:
             super().on_message_complete()
+
+    def _pass_over_upgrade(self, rest: bytes) -> None:
+        """Parse a request anew without its wish for another protocol, which nobody has to grant.
+
+        The parser takes all that follows such a wish for the other protocol. Java's own client
+        wishes for HTTP/2 with the first request of every connection.
+        """
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        for name, value in self.headers:
+            if name == b"connection":
+                tokens = [token.strip() for token in value.split(b",")]
+                kept = b", ".join(t for t in tokens if t.lower() not in _UPGRADE_HEADERS)
+                lines.append(b"connection: %b\r\n" % kept)
+            elif name not in _UPGRADE_HEADERS:
+                lines.append(b"%b: %b\r\n" % (name, value))
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+        try:
+            self.parser.feed_data(b"".join([*lines, b"\r\n", rest]))
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self.send_400_response("Invalid HTTP request received.")
 
     def _use_asgi(self) -> None:
         url, headers, expects_continue = self.url, self.headers, self.expect_100_continue

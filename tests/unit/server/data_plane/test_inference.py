@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -129,8 +130,9 @@ async def test_a_quick_model_that_turns_slow_leaves_the_loop_for_good(
 
     def compute(rows: Any) -> Any:
         threads.append(threading.current_thread() is threading.main_thread())
-        while len(threads) == 1 and rows[0, 0] < 50_000_000:
-            rows = rows + 1.0 + 0 * sum(range(100_000)) + 1_000_000.0
+        begin = time.thread_time()
+        while len(threads) == 1 and time.thread_time() - begin < 0.03:
+            sum(range(1000))
         return rows
 
     async with plane(row_wise(answer=compute)) as data:
@@ -141,6 +143,37 @@ async def test_a_quick_model_that_turns_slow_leaves_the_loop_for_good(
         assert [entry["event"] for entry in logs].count(
             "the model is slow: from now on it is called in threads"
         ) == 1
+
+
+async def test_who_waits_while_a_quick_model_turns_slow_is_told_of_his_timeout(
+    plane: Any, row_wise: Any, gate: Any
+) -> None:
+    def turn_slow(rows: Any) -> Any:
+        if rows[0, 0] == 1:
+            begin = time.thread_time()
+            while time.thread_time() - begin < 0.03:
+                sum(range(1000))
+        else:
+            gate.predict(rows)
+        return rows
+
+    async with plane(row_wise(answer=turn_slow), batch_rows=1) as data:
+        slow, waiting = await asyncio.gather(data.ask(row(1.0)), data.ask(row(2.0), seconds=0.05))
+        np.testing.assert_array_equal(slow, row(1.0))
+        assert isinstance(waiting, PredictionTimeout)
+        gate.open.set()
+        async with asyncio.timeout(5):
+            while data.limiter.used:  # noqa: ASYNC110 - its value is not ours to signal
+                await asyncio.sleep(0.001)
+
+
+async def test_kinds_that_wait_for_each_other_keep_their_order(plane: Any, row_wise: Any) -> None:
+    model = row_wise()
+    async with plane(model) as data:
+        await data.ask_all(
+            *(np.full((1, width), float(n)) for n, width in enumerate([1, 2, 3, 2, 4, 3, 1]))
+        )
+        assert [asked[:, 0].tolist() for asked in model.asked] == [[0, 6], [1, 3], [2, 5], [4]]
 
 
 async def test_different_shapes_dtypes_and_requests_with_params_are_never_mixed(

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import re
+import socket
 from typing import Any
 
 import pytest
@@ -165,9 +166,12 @@ async def test_thousands_of_bad_requests_in_one_packet_are_answered_one_after_th
     listen: Any, row_wise: Any
 ) -> None:
     async with listen(row_wise()) as server:
-        stream = post("/predict", b"{") * 3000 + post("/predict", b"{", "connection: close")
-        received = responses(await server.send(stream))
-        assert [response.status for response in received] == [400] * 3001
+        # The first one waits for the model, and the others for it.
+        stream = post("/predict", body(1)) + post("/predict", b"{") * 3000
+        received = responses(
+            await server.send(stream + post("/predict", b"{", "connection: close"))
+        )
+        assert [response.status for response in received] == [200] + [400] * 3001
 
 
 async def test_a_client_that_reads_nothing_is_not_read_from_either(
@@ -254,20 +258,74 @@ async def test_http_1_0_and_connection_close_end_the_connection(listen: Any, row
             assert response.headers["connection"] == "close"
 
 
-async def test_the_limit_of_bytes_is_told_even_to_who_sends_on(listen: Any, row_wise: Any) -> None:
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_the_limit_of_bytes_is_told_even_to_who_sends_all_before_he_reads(
+    listen: Any, row_wise: Any, *, chunked: bool
+) -> None:
     huge = b"[" + b"1," * 4_000_000
+    length = b"transfer-encoding: chunked" if chunked else b"content-length: %d" % len(huge)
+    start = b"%x\r\n" % len(huge) if chunked else b""
+
+    def send_all(port: int) -> bytes:
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(b"POST /predict HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % length)
+            connection.sendall(start + huge)
+            received = b""
+            while piece := connection.recv(65536):
+                received += piece
+            return received
+
     async with listen(row_wise(), SERINUS_MAX_REQUEST_BYTES="1000") as server:
-        for head in (b"content-length: 8000001", b"transfer-encoding: chunked"):
-            reader, writer = await server.connect()
-            writer.write(b"POST /predict HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n\r\n")
-            if head.startswith(b"transfer"):
-                writer.write(b"%x\r\n" % len(huge))
-            writer.write(huge)
-            response = await read(reader)
-            assert response.status == 413
-            assert b"1000 bytes" in response.content
-            writer.transport.abort()
+        (response,) = responses(await asyncio.to_thread(send_all, server.port))
+        assert response.status == 413
+        assert b"1000 bytes" in response.content
         await slots_are_free(server)
+
+
+async def test_who_sends_on_after_an_early_answer_is_cut_off_at_the_limit_of_bytes(
+    listen: Any, row_wise: Any
+) -> None:
+    head = b"POST /predict HTTP/1.1\r\nhost: x\r\ncontent-encoding: gzip\r\n"
+    async with listen(row_wise(), SERINUS_MAX_REQUEST_BYTES="1000") as server:
+        reader, writer = await server.connect()
+        writer.write(head + b"transfer-encoding: chunked\r\n\r\n")
+        assert (await read(reader)).status == 415
+        writer.write(b"3e8\r\n" + b"x" * 1000 + b"\r\n")
+        writer.write(b"1\r\nx\r\n")
+        async with asyncio.timeout(5):
+            assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+async def test_a_wish_for_http_2_is_passed_over_and_the_body_is_read(
+    listen: Any, row_wise: Any, *, in_pieces: bool
+) -> None:
+    wish = ("connection: Upgrade, HTTP2-Settings", "upgrade: h2c", "http2-settings: AAMAAABk")
+    async with listen(row_wise()) as server:
+        reader, writer = await server.connect()
+        for path in ("/predict", "/predict?asgi"):
+            request = post(path, body(4), *wish)
+            if in_pieces:
+                writer.write(request[:-2])
+                await writer.drain()
+                async with asyncio.timeout(5):
+                    while not any(c._in_body for c in server.state.connections):  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
+                writer.write(request[-2:] + post(path, body(5)))
+            else:
+                writer.write(request + post(path, body(5)))
+            assert (await read(reader)).predictions == [[8.0]]
+            assert (await read(reader)).predictions == [[10.0]]
+        last = post("/predict", body(1), "connection: upgrade, close", "upgrade: websocket")
+        (response,) = responses(await server.send(last))
+        assert response.predictions == [[2.0]]
+
+
+async def test_a_tunnel_is_refused(listen: Any, row_wise: Any) -> None:
+    async with listen(row_wise()) as server:
+        reader, writer = await server.connect()
+        writer.write(b"CONNECT x:80 HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await read(reader)).status in (400, 404, 405)
 
 
 @pytest.mark.parametrize("sent", [b"", b"[[1"])
@@ -364,6 +422,32 @@ async def test_a_client_that_leaves_frees_its_slot_and_its_neighbours_notice_not
         requests = contract.METRIC_REQUESTS
         assert await server.metric(requests, code="4xx", traffic="live") == 20  # 499, unsent
         assert await server.metric(requests, code="2xx", traffic="live") == 20
+
+
+async def test_who_leaves_before_his_turn_is_not_asked_for(
+    listen: Any, row_wise: Any, gate: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})  # one call at once
+    model = row_wise(quick=False)
+    model.gate = gate
+    async with listen(model) as server:
+        clients = [await server.connect() for _ in range(11)]
+        clients[0][1].write(post("/predict", body(1)))
+        await asyncio.to_thread(gate.entered.acquire)
+        for _, writer in clients[1:]:
+            writer.write(post("/predict", body(1)))
+        async with asyncio.timeout(5):
+            while await server.metric(contract.METRIC_IN_FLIGHT) < 11:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        for _, writer in clients[1:6]:
+            writer.transport.abort()
+        async with asyncio.timeout(5):
+            while await server.metric(contract.METRIC_IN_FLIGHT) > 6:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+        gate.open.set()
+        for reader, _ in (clients[0], *clients[6:]):
+            assert (await read(reader)).status == 200
+        assert model.rows == [1, 5]
 
 
 async def test_overload_is_503_with_retry_after_on_connections_that_stay(
