@@ -46,7 +46,7 @@ class Trial:
         """Ask ``reference`` until ``seconds`` are over, or a little longer for the first ones."""
         watch = Stopwatch.start()
         asked: list[Asked] = []
-        with _quiet():
+        with quiet():
             for question in questions:
                 asked.append(_ask(reference, question))
                 enough = len(asked) >= _FEWEST
@@ -64,7 +64,7 @@ class Trial:
     def difference(self, candidate: Runtime) -> str | None:
         """Where ``candidate`` differs from the reference; None if nowhere."""
         kept: list[tuple[Asked, Any]] = []
-        with _quiet():
+        with quiet():
             for each in self.asked:
                 before = _copy(each.question.model_input)
                 got = _ask(candidate, each.question)
@@ -114,7 +114,7 @@ def is_row_wise(runtime: Runtime, batches: Sequence[Question], seconds: float = 
     """
     watch = Stopwatch.start()
     proved = 0
-    with _quiet():
+    with quiet():
         for question in sorted(batches, key=lambda batch: -batch.rows):
             whole = runtime.predict(question.model_input, None)
             for start, stop in _parts(question.rows):
@@ -140,7 +140,7 @@ def has_exact_parts(runtime: Runtime, batches: Sequence[Question], seconds: floa
         return False
     watch = Stopwatch.start()
     proved = 0
-    with _quiet():
+    with quiet():
         for number, question in enumerate(sorted(batches, key=lambda batch: -batch.rows)):
             sizes = [1] * question.rows if number % 2 == 0 else _sizes(question.rows)
             try:
@@ -285,7 +285,7 @@ def _sizes(rows: int) -> list[int]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the warnings that strange inputs cause; people who ask them get them in the log."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
@@ -295,7 +295,7 @@ def _quiet() -> Iterator[None]:
 def seconds_for(runtime: Runtime, question: Question, tries: int = 5) -> float:
     """The seconds that ``runtime`` takes for ``question``: the best of so many tries."""
     best = float("inf")
-    with _quiet():
+    with quiet():
         for _ in range(tries):
             watch = Stopwatch.start()
             _ask(runtime, question)

@@ -1,18 +1,17 @@
 """Boosted trees, without what scikit-learn does around them on each call.
 
-Gradient boosting asks a dummy classifier for the prior every time; here it is asked once. The
-histogram variant gets one thread: with a few rows, waking others takes longer than all trees.
+Gradient boosting asks a dummy classifier for the prior every time; here it is asked once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from serinus_server.runtimes.sklearn.histograms import histogram_heads
 from serinus_server.runtimes.sklearn.kinds import kind_of
-from serinus_server.runtimes.sklearn.matrix import Matrix, check
+from serinus_server.runtimes.sklearn.matrix import Matrix
 from serinus_server.runtimes.sklearn.trees import Finish, Slim, TreeHead
 
 _DUMMIES = frozenset({"DummyClassifier", "DummyRegressor"})
@@ -24,7 +23,8 @@ def boosting_heads(estimator: Any, method: str) -> list[Any]:
         case "GradientBoostingClassifier" | "GradientBoostingRegressor":
             return _plain(estimator, method)
         case "HistGradientBoostingClassifier" | "HistGradientBoostingRegressor":
-            return _histogram(estimator, method)
+            finish = _finish(estimator, method, at_zero=False)
+            return [] if finish is None else histogram_heads(estimator, finish)
     return []
 
 
@@ -77,46 +77,3 @@ def _finish(estimator: Any, method: str, *, at_zero: bool) -> Finish | None:
     if method == "predict_log_proba":
         return lambda scores: np.log(loss.predict_proba(scores))
     return None
-
-
-class _HistogramHead:
-    """Boosted trees over float64, in which missing values have their own way."""
-
-    name = "hist-boosting"
-    nan_is_fine = True
-
-    def __init__(self, scores: Callable[[Matrix], Matrix], finish: Finish) -> None:
-        self._scores = scores
-        self._finish = finish
-
-    def __call__(self, matrix: Matrix) -> Matrix:
-        """The answers to the rows of ``matrix``."""
-        check(matrix, nan_is_fine=True)
-        return self._finish(self._scores(matrix.astype(np.float64, copy=False)))
-
-
-def _histogram(estimator: Any, method: str) -> list[_HistogramHead]:
-    finish = _finish(estimator, method, at_zero=False)
-    if finish is None or getattr(estimator, "_preprocessor", None) is not None:
-        return []  # categories are encoded first
-    from sklearn.ensemble._hist_gradient_boosting._predictor import _predict_from_raw_data as walk
-
-    start = estimator._baseline_prediction  # noqa: SLF001
-    known, places = estimator._bin_mapper.make_known_categories_bitsets()  # noqa: SLF001
-    trees = [
-        [(tree.nodes, tree.raw_left_cat_bitsets) for tree in iteration]
-        for iteration in estimator._predictors  # noqa: SLF001
-    ]
-    width = estimator.n_trees_per_iteration_
-
-    def scores(matrix: Matrix) -> Matrix:
-        total = np.zeros((len(matrix), width), dtype=start.dtype, order="F")
-        total += start
-        values = np.empty(len(matrix))
-        for iteration in trees:
-            for number, (nodes, bitsets) in enumerate(iteration):
-                walk(nodes, matrix, bitsets, known, places, 1, values)
-                total[:, number] += values
-        return total
-
-    return [_HistogramHead(scores, finish)]

@@ -1,12 +1,13 @@
 """Encoders of categories, as tables of what they make of each category.
 
 An encoder treats each column by itself, so all it can do is known once it was asked, at load, for
-every category of every column, and for one that it does not know. Missing values stay with it.
+every category of every column, for one that it does not know, and for nulls among strings.
+Missing numbers stay with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from serinus_server.runtimes.base import Table
 from serinus_server.runtimes.fast import Doubt
+from serinus_server.runtimes.parity import quiet
 from serinus_server.runtimes.questions import DTYPES
 from serinus_server.runtimes.sklearn.kinds import kind_of, plain_output
 from serinus_server.runtimes.sklearn.matrix import Matrix
@@ -26,38 +28,49 @@ _UNKNOWN = "\u2060no category of any model"
 
 @dataclass(frozen=True, slots=True)
 class _Lookup:
-    """One column: where its values go. All else in the column's part of the result is zero."""
+    """One column: where its values go. All else in the column's part of the result is zero.
+
+    A place that is None means that the encoder refuses the value. Null strings have two places,
+    because pandas makes NaN of a null among strings, but leaves a column of nulls alone as it is.
+    """
 
     key: str | int
     known: Mapping[Any, Place]
-    unknown: Place | None  # where all others go; None: the encoder refuses them
+    unknown: Place | None = None
+    null_among_strings: Place | None = None
+    nulls_only: Place | None = None
 
-    def place(self, value: Any) -> Place:
-        """Where ``value`` goes.
+    def place(self, value: Any, only_nulls: bool) -> Place:
+        """Where ``value`` goes, in a column that has, or has not, ``only_nulls``.
 
         Raises:
-            Doubt: it is missing, or not known to an encoder that refuses what it does not know.
+            Doubt: the encoder refuses it, or it is a missing number.
         """
         found = self.known.get(value)
         if found is None:
-            found = self.unknown
-            if found is None or value is None or value != value:
+            if value is None:
+                found = self.nulls_only if only_nulls else self.null_among_strings
+            elif value == value:
+                found = self.unknown
+            if found is None:
                 raise Doubt
         return found
+
+    def moved(self, columns: int) -> _Lookup:
+        """The same, so many columns further to the right."""
+        others = (self.unknown, self.null_among_strings, self.nulls_only)
+        return _Lookup(
+            self.key,
+            {value: (column + columns, number) for value, (column, number) in self.known.items()},
+            *(None if place is None else (place[0] + columns, place[1]) for place in others),
+        )
 
 
 class Categories:
     """Writes what an encoder makes of its columns into a matrix of zeros, from ``first`` on."""
 
     def __init__(self, lookups: Sequence[_Lookup], first: int) -> None:
-        self._lookups = [
-            _Lookup(
-                each.key,
-                {value: (first + column, number) for value, (column, number) in each.known.items()},
-                None if each.unknown is None else (first + each.unknown[0], each.unknown[1]),
-            )
-            for each in lookups
-        ]
+        self._lookups = [lookup.moved(first) for lookup in lookups]
 
     def __call__(self, table: Table, result: Matrix) -> None:
         """Fill in the rows of ``table``."""
@@ -65,10 +78,12 @@ class Categories:
             column = table.column(lookup.key)
             values = column.tolist() if isinstance(column, np.ndarray) else column
             if len(values) == 1:
-                place, number = lookup.place(values[0])
+                place, number = lookup.place(values[0], True)
                 result[0, place] = number
             else:
-                places, numbers = zip(*map(lookup.place, values), strict=True)
+                only_nulls = values[0] is None and all(value is None for value in values)
+                found = [lookup.place(value, only_nulls) for value in values]
+                places, numbers = zip(*found, strict=True)
                 result[np.arange(len(values)), places] = numbers
 
 
@@ -94,17 +109,28 @@ def encoder_lookups(
     lookups = []
     first = 0
     for column, width in enumerate(widths):
+        part = slice(first, first + width)
         rows = [_with(usual, column, value) for value in known[column]]
-        encoded = ask(rows)[:, first : first + width]
-        found = {
-            value: _place(row, first) for value, row in zip(known[column], encoded, strict=True)
-        }
-        unknown = None
-        if (stranger := _stranger(types[column], known[column])) is not None:
-            unknown = _unknown(ask, _with(usual, column, stranger), slice(first, first + width))
-        lookups.append(_Lookup(keys[column], found, unknown))
+        places = [_place(row, first) for row in ask(rows)[:, part]]
+        others = [
+            None if asked is None else _outcome(ask, asked, part)
+            for asked in _others(usual, column, types[column], known[column])
+        ]
+        found = dict(zip(known[column], places, strict=True))
+        lookups.append(_Lookup(keys[column], found, *others))
         first += width
     return lookups, first
+
+
+def _others(
+    usual: list[Any], column: int, type_: str, known: list[Any]
+) -> Iterator[list[list[Any]] | None]:
+    """Rows of which the last has an unknown value, a null among strings, and a null alone."""
+    stranger = _stranger(type_, known)
+    yield None if stranger is None else [_with(usual, column, stranger)]
+    null = _with(usual, column, None)
+    yield [usual, null] if type_ == "string" else None
+    yield [null] if type_ == "string" else None
 
 
 def _only_fills_in(step: Any) -> bool:
@@ -163,13 +189,14 @@ def _stranger(type_: str, known: list[Any]) -> Any:
     return max(known) + 1
 
 
-def _unknown(
-    ask: Callable[[list[list[Any]]], Matrix], stranger: list[Any], part: slice
+def _outcome(
+    ask: Callable[[list[list[Any]]], Matrix], rows: list[list[Any]], part: slice
 ) -> Place | None:
-    """Where a row with an unknown category goes; None where it is refused."""
+    """Where the last of ``rows`` goes; None where it is refused."""
     try:
-        row = ask([stranger])[0, part]
-    except ValueError:
+        with quiet():
+            row = ask(rows)[-1, part]
+    except (ValueError, TypeError):
         return None
     return _place(row, part.start)
 
@@ -181,7 +208,7 @@ def _place(row: Matrix, first: int) -> Place:
         Doubt: there are several, as no known encoder has.
     """
     (places,) = np.nonzero(row)
-    if len(places) > 1 or np.isnan(row).any() or np.signbit(row[row == 0]).any():
+    if len(places) > 1 or np.signbit(row[row == 0]).any():
         raise Doubt
     if len(places) == 0:
         return first, 0.0

@@ -13,7 +13,7 @@ import pandas as pd
 from serinus_server.runtimes.base import Table
 from serinus_server.runtimes.fast import FastRuntime
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
-from serinus_server.runtimes.parity import Trial, _quiet
+from serinus_server.runtimes.parity import Trial, quiet
 from serinus_server.runtimes.questions import Question, questions
 from serinus_server.runtimes.sklearn import candidates, hints, prepare
 
@@ -107,7 +107,7 @@ def own_share(candidate: FastRuntime, trial: Trial) -> float:
 def answers_itself(candidate: FastRuntime, question: Question) -> bool:
     """Whether the fast way answers; False where it leaves the input to the reference."""
     try:
-        with _quiet():
+        with quiet():
             candidate._ask(question.model_input)
     except Exception:  # noqa: BLE001 - as the runtime does
         return False

@@ -31,7 +31,9 @@ from sklearn.preprocessing import (
 from threadpoolctl import threadpool_limits
 
 from serinus_server.runtimes.base import Table
+from serinus_server.runtimes.parity import unequal
 from serinus_server.runtimes.sklearn import candidates, prepare
+from serinus_server.service.batching import merge
 
 from .models import (
     CLASSES,
@@ -185,6 +187,28 @@ def test_columns_of_an_array_are_taken_by_position() -> None:
         assert own_share(candidate, trial) > 0.5
 
 
+@pytest.mark.parametrize("strategy", ["most_frequent", "constant"])
+def test_nulls_among_strings_are_answered_where_an_imputer_or_encoder_takes_them(
+    strategy: str,
+) -> None:
+    frame = FRAME.assign(city=FRAME["city"].where(FRAME["floor"] > 0))
+    filled = make_pipeline(SimpleImputer(strategy=strategy, fill_value="-"), _KNOWN)
+    ordered = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
+    model = make_pipeline(
+        ColumnTransformer([("a", filled, ["city"]), ("b", ordered, ["city", "plan"])]),
+        HistGradientBoostingClassifier(max_iter=4),
+    )
+    model[0].set_params(sparse_threshold=0)
+    reference = loaded(model.fit(frame, LABELS), MIXED, "predict_proba")
+    candidate, _ = proved(reference)
+    for cities in ([None], [None, None], [None, "Oslo"], ["Rome", None, "nowhere", None]):
+        rows = len(cities)
+        asked = Table(
+            {**merge([_row()] * rows).columns, "city": cities, "plan": [None] * rows}, rows
+        )
+        assert unequal(candidate._ask(asked), reference.predict(asked, None)) is None
+
+
 def _row(**changes: Any) -> Table:
     row: dict[str, Any] = {
         "age": np.array([40]), "income": np.array([2500.0]), "weight": np.array([60], dtype="f4"),
@@ -199,7 +223,7 @@ def _row(**changes: Any) -> Table:
     [
         ({}, True),
         ({"city": ["nowhere"]}, True),
-        ({"city": [None]}, False),
+        ({"city": [None]}, True),
         ({"income": np.array([np.nan])}, False),
         ({"income": np.array([np.inf])}, False),
         ({"member": [None]}, True),  # no part takes it
