@@ -94,9 +94,11 @@ def run(serve: Any, scripted: Any, empty_model: Path) -> Run:
             await beside.start()
             options = [("grpc.use_local_subchannel_pool", 1)]
             address = f"127.0.0.1:{beside.port}"
-            async with grpc.aio.insecure_channel(address, options=options) as channel:
-                yield Client(server, beside, channel)
-            await beside.stop(0)
+            try:
+                async with grpc.aio.insecure_channel(address, options=options) as channel:
+                    yield Client(server, beside, channel)
+            finally:
+                await beside.stop(0)
 
     return run
 
@@ -199,6 +201,10 @@ async def test_messages_above_the_limit_are_refused(run: Run) -> None:
         error = await client.fails(client.infer(question(np.ones((200, 2)))))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert await client.infer()
+        # A client can send what it likes: that must not count against the model's revision.
+        await client.until_counted("INVALID_ARGUMENT")
+        assert await client.counted() == 3
+        assert await client.server.metric("serinus_in_flight") == 0
 
 
 async def test_a_compressed_message_is_refused_and_not_inflated(run: Run) -> None:
@@ -208,6 +214,9 @@ async def test_a_compressed_message_is_refused_and_not_inflated(run: Run) -> Non
         error = await client.fails(client.infer(bomb, compression=grpc.Compression.Gzip))
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
         assert seen == []
+        await client.until_counted("CANCELLED")
+        assert await client.counted() == 1
+        assert await client.server.metric("serinus_in_flight") == 0
 
 
 class Gate:
