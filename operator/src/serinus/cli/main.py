@@ -39,6 +39,14 @@ def sandbox(context: typer.Context) -> None:
     _become("serinus.sandbox", context.args, extra="sandbox", needs=("aiohttp", "yaml", "envoy"))
 
 
+@app.command(context_settings=HANDED_OVER)
+def predict(context: typer.Context) -> None:
+    """Answer every row of a file by an MLflow model, as the server would."""
+    _become(
+        "serinus_server.batch", context.args, extra="batch", needs=("pyarrow", "rich", "mlflow")
+    )
+
+
 @operator.command("run", context_settings=HANDED_OVER)
 def operator_run(context: typer.Context) -> None:
     """Run the operator here, against the cluster of KUBECONFIG."""
