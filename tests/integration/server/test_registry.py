@@ -96,6 +96,7 @@ def _register(url: str) -> tuple[str, ...]:
         "models:/churn@champion",
         f"models:/{info.model_id}",
         f"runs:/{run.info.run_id}/model",
+        info.artifact_path,
     )
 
 

@@ -57,8 +57,7 @@ def _fetch(uri: str, target: Path, tracking_uri: str, job: Job) -> Path:
     if scheme in ("models", "runs", "mlflow-artifacts"):
         from serinus_server.artifacts.sources.mlflow import download_mlflow
 
-        download_mlflow(uri, target, tracking_uri, job)
-        return target
+        return download_mlflow(uri, target, tracking_uri, job)
     if scheme == "file":
         from serinus_server.artifacts.sources.local import copy_folder
 

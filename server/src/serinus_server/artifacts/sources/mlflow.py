@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from serinus_server import contract
-from serinus_server.artifacts.names import Names, check_name
+from serinus_server.artifacts.names import Names, check_name, shown
 from serinus_server.artifacts.sources.job import Interrupted, Job
 from serinus_server.errors import DownloadFailed, NotAdmitted
 
@@ -23,8 +23,8 @@ _LOOK_SECONDS = 0.1
 _TRIES = 3  # of one file; MLflow's client repeats each request by itself
 
 
-def download_mlflow(uri: str, target: Path, tracking_uri: str, job: Job) -> None:
-    """Write the model at ``uri`` into ``target``.
+def download_mlflow(uri: str, target: Path, tracking_uri: str, job: Job) -> Path:
+    """Write the model at ``uri`` into ``target`` or a folder below it, which is returned.
 
     Raises:
         DownloadFailed: it cannot be had.
@@ -39,32 +39,49 @@ def download_mlflow(uri: str, target: Path, tracking_uri: str, job: Job) -> None
 
     # For the whole process: looking up a registered model takes no argument for it.
     mlflow.set_tracking_uri(tracking_uri)
+    root, base = _split(uri)
     try:
-        repository = get_artifact_repository(uri)
-        listed = list(_list(repository, None, job, Names()))
+        repository = get_artifact_repository(root)
+        listed = dict(_list(repository, base, job, Names()))
     except (DownloadFailed, NotAdmitted):
         raise
     except Exception as error:  # network, permissions, storage libraries: all tell in words
         raise DownloadFailed(f"{uri} cannot be downloaded: {_reason(error)}") from error
     if not listed:
         raise DownloadFailed(f"{uri} holds no files")
-    job.expect(sum(size for _, size in listed))
-    for name, _ in listed:
+    job.expect(sum(listed.values()))
+    for name in listed:
         _download(uri, repository, name, target, job)
     note = target / contract.REGISTRY_NOTE
     note.unlink(missing_ok=True)
+    return target / (base or "")
 
 
-def _list(
-    repository: Any, folder: str | None, job: Job, names: Names, depth: int = 0
-) -> Iterator[tuple[str, int]]:
-    """Names and sizes of all files; the server's word."""
+def _split(uri: str) -> tuple[str, str | None]:
+    """Where MLflow's client begins to count, and the model's path from there.
+
+    A run has artifacts and logged models; only from the run on does the client find either.
+    """
+    if not uri.startswith("runs:/"):
+        return uri, None
+    run, _, path = uri.removeprefix("runs:/").strip("/").partition("/")
+    return f"runs:/{run}", path or None
+
+
+def _list(repository: Any, folder: str | None, job: Job, names: Names) -> Iterator[tuple[str, int]]:
+    """Names and sizes of all files; the server's word. A run tells some of them twice."""
+    told = set()
     job.check_time()
     for info in repository.list_artifacts(folder):
+        if info.path in told or info.path == contract.REGISTRY_NOTE:
+            continue
+        told.add(info.path)
+        check_name(info.path)  # bounds the depth, too
+        if folder and not info.path.startswith(f"{folder}/"):
+            raise NotAdmitted(f"the registry lists {shown(info.path)} in another folder")
         if info.is_dir:
-            check_name(info.path)  # bounds the depth, too
-            yield from _list(repository, info.path, job, names, depth + 1)
-        elif info.path != contract.REGISTRY_NOTE:
+            yield from _list(repository, info.path, job, names)
+        else:
             names.add(info.path)
             job.budget.add_file()
             yield info.path, int(info.file_size or 0)
