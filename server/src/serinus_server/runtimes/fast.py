@@ -28,11 +28,13 @@ class Hints:
 
     ``values`` has, by a column's name or position, the values at which the answer may change: the
     thresholds of trees, the categories of encoders. ``width`` is the number of columns of an
-    array, where the signature does not tell it.
+    array, where the signature does not tell it. ``patience`` are the seconds that the fewest
+    questions may take where the reference is known to be slow and the fast way to be worth it.
     """
 
     values: Mapping[str | int, Sequence[Any]] = field(default_factory=dict)
     width: int | None = None
+    patience: float = 0.0
 
 
 class FastRuntime:

@@ -56,6 +56,13 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
     )
 
 
+def prepare(reference: PyFuncRuntime) -> str | None:
+    """Why the model should be asked nothing generated: it is somebody's own; None if it is not."""
+    kind = type(reference.model.get_raw_model())
+    known = kind.__module__.startswith("lightgbm.")
+    return None if known else f"{kind.__name__} is no model of LightGBM"
+
+
 def hints(reference: PyFuncRuntime) -> Hints:
     """The thresholds of the first trees, by the columns' positions."""
     booster = _booster(reference.model.get_raw_model())

@@ -22,7 +22,7 @@ from serinus_server.telemetry.stopwatch import Stopwatch
 
 _FEWEST = 20  # questions without which nothing is proved
 _MOST = 120
-_PATIENCE = 5  # times the seconds that are given, until the fewest questions are answered
+_PATIENCE = 15  # times the seconds that are given, until the fewest questions are answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,25 @@ class Trial:
     seconds: float
 
     @classmethod
-    def of(cls, reference: Runtime, questions: Iterable[Question], seconds: float = 0.4) -> Trial:
-        """Ask ``reference`` until ``seconds`` are over, or a little longer for the first ones."""
+    def of(
+        cls,
+        reference: Runtime,
+        questions: Iterable[Question],
+        seconds: float = 0.4,
+        patience: float = 0.0,
+    ) -> Trial:
+        """Ask ``reference`` until ``seconds`` are over, or longer for the first ones.
+
+        For these it gets ``patience``, and never less than a little more than ``seconds``.
+        """
+        patience = max(patience, seconds * _PATIENCE)
         watch = Stopwatch.start()
         asked: list[Asked] = []
         with quiet():
             for question in questions:
                 asked.append(_ask(reference, question))
                 enough = len(asked) >= _FEWEST
-                if watch.seconds > seconds * (1 if enough else _PATIENCE) or len(asked) >= _MOST:
+                if watch.seconds > (seconds if enough else patience) or len(asked) >= _MOST:
                     break
         return cls(tuple(asked), watch.seconds)
 

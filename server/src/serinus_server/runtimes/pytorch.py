@@ -19,12 +19,9 @@ from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 
 
 def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
-    """The model in inference mode, if it is on the CPU and takes a tensor."""
+    """The model in inference mode, if it is on the CPU."""
     raw = reference.model.get_raw_model()
-    parts = [*raw.parameters(), *raw.buffers()] if isinstance(raw, torch.nn.Module) else []
-    if not callable(raw) or any(part.device.type != "cpu" for part in parts):
-        return
-    if type(raw).__module__.startswith("pytorch_forecasting"):  # takes DataFrames
+    if any(part.device.type != "cpu" for part in (*raw.parameters(), *raw.buffers())):
         return
     arrays, numbers = Arrays(reference.signature), Numbers(reference.signature)
 
@@ -48,6 +45,20 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
         return pd.DataFrame(answer.numpy())
 
     yield FastRuntime("pytorch", reference, ask)
+
+
+def prepare(reference: PyFuncRuntime) -> str | None:
+    """Why the model should be asked nothing generated, or None: other code may keep a state."""
+    raw = reference.model.get_raw_model()
+    if not isinstance(raw, torch.nn.Module):
+        return f"{type(raw).__name__} is no module of PyTorch"
+    for module in raw.modules():
+        kind = type(module)
+        if not kind.__module__.startswith("torch."):
+            return (
+                f'{kind.__name__} is code of its own; serialization_format="pt2" makes it a graph'
+            )
+    return None
 
 
 def hints(_: PyFuncRuntime) -> Hints:

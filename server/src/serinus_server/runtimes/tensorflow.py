@@ -1,8 +1,10 @@
-"""Keras and TensorFlow models: the graph is called directly.
+"""Keras models on TensorFlow: their graph is called directly.
 
 ``keras.Model.predict`` builds a data pipeline, callbacks and a progress bar for every call, which
 takes tens of milliseconds. Here the same graph, compiled as ``predict`` compiles it, is called on
 the same batches of 32 rows. Threads: ``TF_NUM_INTRAOP_THREADS`` (see `threads`).
+
+Models that are no Keras models have no fast way: MLflow calls their function as directly as we could.
 """
 
 from __future__ import annotations
@@ -13,42 +15,45 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from mlflow.tensorflow import _TF2ModuleWrapper
 
 from serinus_server.runtimes.base import Signature, Tensor
 from serinus_server.runtimes.fast import Doubt, FastRuntime, Hints
 from serinus_server.runtimes.inputs import Arrays
 from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 
+_PATIENCE = 15.0  # seconds, for 20 calls and two graphs on a busy machine
 _BATCH = 32  # rows, as keras.Model.predict has it by default
 
 
 def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
-    """The model's graph; none for TensorFlow 1 and exported models."""
-    raw = reference.model.get_raw_model()
-    if isinstance(raw, keras.Model):
-        if _is_usual(raw):
-            yield FastRuntime("keras-graph", reference, _graph(raw, reference.signature))
-    elif isinstance(reference.model._model_impl, _TF2ModuleWrapper):  # noqa: SLF001 - tells how it is called
-        yield FastRuntime("tensorflow-module", reference, _module(raw, reference.signature))
+    """The model's graph, if ``predict`` calls that on TensorFlow."""
+    model = reference.model.get_raw_model()
+    if keras.backend.backend() == "tensorflow" and not model.run_eagerly:
+        yield FastRuntime("keras-graph", reference, _graph(model, reference.signature))
+
+
+def prepare(reference: PyFuncRuntime) -> str | None:
+    """Keep Keras from printing a bar for every call.
+
+    Why the model should be asked nothing generated, or None: other code, a TensorFlow module, and
+    layers that say so may keep a state.
+    """
+    keras.utils.disable_interactive_logging()
+    model = reference.model.get_raw_model()
+    if not isinstance(model, keras.Model):
+        return "it is no model of Keras"
+    for layer in model._flatten_layers():  # noqa: SLF001 - no public way to those inside others
+        kind = type(layer)
+        if not kind.__module__.startswith("keras.") or kind is keras.layers.Lambda:
+            return f"{kind.__name__} is code of its own"
+        if getattr(layer, "stateful", False):
+            return f"{layer.name} keeps a state"
+    return None
 
 
 def hints(_: PyFuncRuntime) -> Hints:
-    """None: a network has no thresholds. Also keeps Keras from printing a bar for every call."""
-    keras.utils.disable_interactive_logging()
-    return Hints()
-
-
-def _is_usual(model: Any) -> bool:
-    """Whether ``predict`` does what it does for every model of Keras's own, on TensorFlow."""
-    kind = type(model)
-    return (
-        keras.backend.backend() == "tensorflow"
-        and not model.run_eagerly
-        and kind.predict is keras.Model.predict
-        and kind.predict_step is keras.Model.predict_step
-        and kind.make_predict_function is keras.Model.make_predict_function
-    )
+    """No thresholds, but patience: ``predict`` takes 50 ms."""
+    return Hints(patience=_PATIENCE)
 
 
 def _graph(model: Any, signature: Signature) -> Callable[[Any], Any]:
@@ -106,14 +111,3 @@ def _specs(signature: Signature) -> Any:
         for tensor in tensors
     }
     return specs.get(None, specs)
-
-
-def _module(model: Any, signature: Signature) -> Callable[[Any], Any]:
-    """A ``tf.Module`` as MLflow calls it."""
-    arrays = Arrays(signature)
-
-    def ask(model_input: Any) -> Any:
-        answer = model(tf.convert_to_tensor(arrays.one(model_input)))
-        return answer.numpy() if isinstance(answer, tf.Tensor) else answer
-
-    return ask

@@ -56,6 +56,16 @@ def candidates(reference: PyFuncRuntime) -> Iterator[FastRuntime]:
         yield FastRuntime(name, reference, _Ask(model, numbers, predict))
 
 
+def prepare(reference: PyFuncRuntime) -> str | None:
+    """Set the model to one thread; why it should be asked nothing generated, if it is somebody's own."""
+    raw = reference.model.get_raw_model()
+    if not type(raw).__module__.startswith("xgboost."):
+        return f"{type(raw).__name__} is no model of XGBoost"
+    booster = raw if type(raw) is xgboost.Booster else raw.get_booster()
+    booster.set_param({"nthread": 1})
+    return None
+
+
 def hints(reference: PyFuncRuntime) -> Hints:
     """The thresholds of the first trees, by the columns' positions."""
     model = _read(reference.model.get_raw_model())
@@ -72,7 +82,7 @@ def hints(reference: PyFuncRuntime) -> Hints:
 
 
 def _read(raw: Any) -> _Model | None:
-    """The model's parts; None for a kind that has no fast way. Sets the model to one thread."""
+    """The model's parts; None for a kind that has no fast way."""
     classifiers = (xgboost.XGBClassifier, xgboost.XGBRFClassifier)
     others = (xgboost.XGBRegressor, xgboost.XGBRFRegressor)
     kind = type(raw)
@@ -83,7 +93,6 @@ def _read(raw: Any) -> _Model | None:
     gradient_booster = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"]
     if gradient_booster not in ("gbtree", "dart") or "c" in (booster.feature_types or ()):
         return None
-    booster.set_param({"nthread": 1})
     names = None if booster.feature_names is None else tuple(booster.feature_names)
     missing = math.nan if plain or raw.missing is None else float(raw.missing)
     return _Model(

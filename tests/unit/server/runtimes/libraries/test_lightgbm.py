@@ -33,7 +33,7 @@ pytest.importorskip("lightgbm")
 import lightgbm
 import mlflow.lightgbm
 
-from serinus_server.runtimes.lightgbm import candidates, hints
+from serinus_server.runtimes.lightgbm import candidates, hints, prepare
 
 _SMALL: dict[str, Any] = {
     "n_estimators": 12, "num_leaves": 7, "min_child_samples": 5, "n_jobs": 1, "verbose": -1,
@@ -99,6 +99,7 @@ def test_every_candidate_answers_as_pyfunc(kind: str, given: str, tmp_path: Path
     data = _INPUTS[given]()
     reference = saved(mlflow.lightgbm, _MODELS[kind](data), tmp_path, data)
     rows = as_table(data[:3]) if isinstance(data, pd.DataFrame) else data[:3]
+    assert prepare(reference) is None
     trial = trial_of(reference, hints(reference))
     for candidate in candidates(reference):
         assert answers_itself(candidate, rows)

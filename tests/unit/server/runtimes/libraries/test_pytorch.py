@@ -33,7 +33,7 @@ with warnings.catch_warnings():
     import torch
     from torch import nn
 
-from serinus_server.runtimes.pytorch import candidates
+from serinus_server.runtimes.pytorch import candidates, prepare
 
 # Exporting a graph warns of what PyTorch itself does.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -70,6 +70,7 @@ def _pickled(model: Any, folder: Path, given: Any) -> Any:
 @pytest.mark.parametrize("kind", _MODELS)
 def test_modules_answer_as_pyfunc(kind: str, given: str, tmp_path: Path) -> None:
     reference = _pickled(_MODELS[kind](), tmp_path, _GIVEN[given])
+    assert prepare(reference) is None
     candidate = next(candidates(reference))
     rows = table(3) if given == "columns" else _FLOATS
     assert answers_itself(candidate, rows)
@@ -78,6 +79,7 @@ def test_modules_answer_as_pyfunc(kind: str, given: str, tmp_path: Path) -> None
 
 def test_exported_graphs_answer_as_pyfunc(tmp_path: Path) -> None:
     reference = saved(mlflow.pytorch, _dense(), tmp_path, _FLOATS, input_example=_FLOATS)
+    assert prepare(reference) is None
     candidate = next(candidates(reference))
     assert answers_itself(candidate, _FLOATS)
     assert difference(candidate, reference) is None
@@ -127,6 +129,13 @@ def test_models_that_answer_several_tensors_have_the_references_error(tmp_path: 
     candidate = next(candidates(reference))
     assert not answers_itself(candidate, _FLOATS)
     assert same_outcome(candidate, reference, _FLOATS) is None
+
+
+def test_somebodys_own_module_is_asked_nothing_generated(tmp_path: Path) -> None:
+    reference = _pickled(nn.Sequential(_Pair()), tmp_path, _FLOATS)
+    reason = prepare(reference)
+    assert reason is not None
+    assert reason.startswith("_Pair is code of its own")
 
 
 def test_threads_do_not_disturb_each_other(tmp_path: Path) -> None:

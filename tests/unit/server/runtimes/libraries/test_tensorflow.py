@@ -29,7 +29,7 @@ with warnings.catch_warnings():
     import tensorflow as tf
     from keras import layers
 
-from serinus_server.runtimes.tensorflow import candidates, hints
+from serinus_server.runtimes.tensorflow import candidates, prepare
 
 # Keras warns of what TensorFlow and NumPy do.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
@@ -103,7 +103,7 @@ def test_keras_models_answer_as_pyfunc(
     make: Callable[[], Any], flavor: ModuleType, tmp_path: Path
 ) -> None:
     reference = saved(flavor, make(), tmp_path, _FLOATS)
-    hints(reference)
+    assert prepare(reference) is None
     candidate = next(candidates(reference))
     assert answers_itself(candidate, _FLOATS)
     assert _difference(reference, candidate) is None
@@ -115,7 +115,7 @@ def test_keras_models_answer_as_pyfunc(
 def test_inputs_by_name_and_several_outputs_are_as_pyfuncs(tmp_path: Path) -> None:
     given = {"left": _FLOATS, "right": _FLOATS[:, :2].copy()}
     reference = saved(mlflow.tensorflow, _two_inputs(), tmp_path, given)
-    hints(reference)
+    assert prepare(reference) is None
     candidate = next(candidates(reference))
     assert answers_itself(candidate, given)
     assert _difference(reference, candidate) is None
@@ -137,28 +137,43 @@ def test_inputs_by_name_and_several_outputs_are_as_pyfuncs(tmp_path: Path) -> No
 )
 def test_odd_inputs_have_the_references_outcome(model_input: Any, tmp_path: Path) -> None:
     reference = saved(mlflow.tensorflow, _dense(), tmp_path, _FLOATS)
-    hints(reference)
+    assert prepare(reference) is None
     candidate = next(candidates(reference))
     assert not answers_itself(candidate, model_input)
     assert same_outcome(candidate, reference, model_input) is None
 
 
-def test_modules_answer_as_pyfunc(tmp_path: Path) -> None:
-    reference = saved(mlflow.tensorflow, _Module(), tmp_path, _FLOATS)
-    candidate = next(candidates(reference))
-    assert answers_itself(candidate, _FLOATS)
-    assert _difference(reference, candidate) is None
+_NOT_ASKED: dict[str, tuple[Callable[[], Any], str]] = {
+    "module": (_Module, "it is no model of Keras"),
+    "own predict_step": (
+        lambda: _Doubled([layers.Input((WIDTH,)), layers.Dense(2)]),
+        "_Doubled is code of its own",
+    ),
+    "state": (
+        lambda: keras.Sequential(
+            [
+                layers.Input((WIDTH,), batch_size=3),
+                layers.Reshape((WIDTH, 1)),
+                layers.LSTM(2, stateful=True, name="memory"),
+            ]
+        ),
+        "memory keeps a state",
+    ),
+}
 
 
-def test_a_model_that_predicts_in_its_own_way_has_no_fast_way(tmp_path: Path) -> None:
-    model = _Doubled([layers.Input((WIDTH,)), layers.Dense(2)])
-    reference = saved(mlflow.tensorflow, model, tmp_path, _FLOATS)
-    assert list(candidates(reference)) == []
+@pytest.mark.parametrize("kind", _NOT_ASKED)
+def test_models_that_may_keep_a_state_are_asked_nothing_generated(
+    kind: str, tmp_path: Path
+) -> None:
+    make, reason = _NOT_ASKED[kind]
+    reference = saved(mlflow.tensorflow, make(), tmp_path, _FLOATS)
+    assert prepare(reference) == reason
 
 
 def test_no_progress_bar_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     reference = saved(mlflow.tensorflow, _dense(), tmp_path, _FLOATS)
-    hints(reference)
+    assert prepare(reference) is None
     capfd.readouterr()
     reference.predict(_FLOATS, None)
     assert capfd.readouterr().out == ""

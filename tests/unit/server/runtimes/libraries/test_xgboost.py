@@ -33,7 +33,7 @@ pytest.importorskip("xgboost")
 import mlflow.xgboost
 import xgboost
 
-from serinus_server.runtimes.xgboost import candidates, hints
+from serinus_server.runtimes.xgboost import candidates, hints, prepare
 
 _SMALL: dict[str, Any] = {"n_estimators": 12, "max_depth": 3, "n_jobs": 1}
 
@@ -84,6 +84,7 @@ def test_every_candidate_answers_as_pyfunc(kind: str, given: str, tmp_path: Path
     data = _INPUTS[given]()
     reference = saved(mlflow.xgboost, _MODELS[kind](data), tmp_path, data)
     rows = as_table(data[:3]) if isinstance(data, pd.DataFrame) else data[:3]
+    assert prepare(reference) is None
     trial = trial_of(reference, hints(reference))
     for candidate in candidates(reference):
         assert answers_itself(candidate, rows)
@@ -143,6 +144,17 @@ def test_the_value_that_means_missing_is_the_models(tmp_path: Path) -> None:
     reference = saved(mlflow.xgboost, _classifier(data, missing=-999.0), tmp_path, data)
     candidate = next(candidates(reference))
     assert same_outcome(candidate, reference, as_table(data)) is None
+
+
+class _Own(xgboost.XGBClassifier):  # type: ignore[misc]
+    """A class that XGBoost does not know."""
+
+
+def test_somebodys_own_class_is_asked_nothing_generated(tmp_path: Path) -> None:
+    model = _Own(**_SMALL).fit(frame(300), _labels(2))
+    reference = saved(mlflow.xgboost, model, tmp_path, frame(3))
+    assert prepare(reference) == "_Own is no model of XGBoost"
+    assert list(candidates(reference)) == []
 
 
 def test_categories_linear_boosters_and_rankers_have_no_fast_way(tmp_path: Path) -> None:
