@@ -25,7 +25,8 @@ _FORESTS = frozenset({
     "RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier",
     "ExtraTreesRegressor",
 })  # fmt: skip
-_MOST_NODES = 500_000  # of a classifier whose trees are copied; a copy has 72 bytes for each
+_NODE = 72  # bytes of a node in a copy of a tree, besides its values
+_LARGEST_COPY = 32 * 1024 * 1024  # bytes; larger forests are asked tree by tree
 
 
 class TreeHead:
@@ -70,7 +71,9 @@ def tree_heads(estimator: Any, method: str) -> list[TreeHead]:
     heads = []
     if kind.endswith("Regressor"):
         heads.append(TreeHead("forest", _Regression(trees), finish, nan_is_fine=False))
-    elif sum(tree.node_count for tree in trees) <= _MOST_NODES:
+    elif (
+        sum(tree.node_count * (_NODE + 8 * tree.value.shape[2]) for tree in trees) <= _LARGEST_COPY
+    ):
         heads.append(TreeHead("forest", _Classification(trees), finish, nan_is_fine=False))
     takes_nan = _takes_nan(estimator.estimators_[0])
     heads.append(TreeHead("forest-by-trees", _one_by_one(trees), finish, nan_is_fine=takes_nan))
