@@ -10,7 +10,7 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,16 @@ class Lines:
     def text(self, index: int) -> bytes:
         """One record, without its line end."""
         return self.data[self.starts[index] : self.ends[index]].rstrip(b"\r\n")
+
+
+class Source(Protocol):
+    """Bytes of text, from any offset on."""
+
+    def read(self, count: int) -> bytes:
+        """The next bytes, at most ``count``; empty at the end."""
+
+    def skip(self, offset: int) -> None:
+        """Go on at ``offset``; called before the first read."""
 
 
 class TextFile:
@@ -106,14 +116,18 @@ class TextFile:
 class Records:
     """The records of ``file`` after a position, taken some at a time.
 
-    With ``quotes``, line ends within quoted values end no record.
+    With ``quotes``, line ends within quoted values end no record. ``block`` bytes or more are read
+    at once; the records do not depend on it.
     """
 
-    def __init__(self, file: TextFile, after: Position, *, quotes: bool) -> None:
+    def __init__(
+        self, file: Source, after: Position, *, quotes: bool, block: int = _BLOCK
+    ) -> None:
         file.skip(after.offset)
         self._file = file
         self._after = after
         self._quotes = quotes
+        self._block = block
         self._at_end = False
         self._buffer = b""  # begins at the offset of `after`
         self._found = _Found.none()
@@ -156,7 +170,7 @@ class Records:
     def _fill(self) -> None:
         if len(self._buffer) > 2 * LONGEST and not len(self._found.starts):
             raise RunFailed(f"line {self._after.lines + 1} is longer than {LONGEST} bytes")
-        block = self._file.read(max(_BLOCK, len(self._buffer)))
+        block = self._file.read(max(self._block, len(self._buffer)))
         self._at_end = not block
         if self._after.offset == 0 and not self._buffer and block.startswith(_BOM):
             block = block[len(_BOM) :]
