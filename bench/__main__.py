@@ -57,6 +57,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         except (OSError, ValueError) as error:
             _say(f"--docs: {error}")
             return _EXIT_USAGE
+    if arguments.logs is not None:
+        arguments.logs.mkdir(parents=True, exist_ok=True)
     date = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     load_before = os.getloadavg()[0]
     options = rounds.Options(arguments.seconds, arguments.rounds, arguments.time_limit)
@@ -91,15 +93,14 @@ def _prepare(arguments: argparse.Namespace, folder: Path, found: Measurements) -
     cases = [CASES[name] for name in arguments.cases]
     wanted = {name for case in cases for name in case.peers} & {OURS, *arguments.peers}
     peers = {name: peer for name, peer in PEERS.items() if name in wanted}
-    programs = {"": Path(sys.executable).parent}
+    programs: dict[str, Path] = {}
     failed: dict[str, str] = {}
     for environment in dict.fromkeys(peer.environment for peer in peers.values()):
-        if environment:
-            try:
-                programs[environment] = prepare(environment, arguments.environments, _say)
-            except InstallError as error:
-                _say(f"{environment} cannot be installed: {error}")
-                failed[environment] = f"not installed: {error}"
+        try:
+            programs[environment] = prepare(environment, arguments.environments, _say)
+        except InstallError as error:
+            _say(f"{environment} cannot be installed: {error}")
+            failed[environment] = f"not installed: {error}"
     models = {}
     for name in dict.fromkeys(case.group.model for case in cases):
         _say(f"training {name}")
@@ -110,7 +111,7 @@ def _prepare(arguments: argparse.Namespace, folder: Path, found: Measurements) -
                 for target in case.targets(peer, models[case.group.model]):
                     found.lacks(case.name, target.name, failed[peer.environment])
     able = {name: peer for name, peer in peers.items() if peer.environment not in failed}
-    return Setting(cases, models, able, programs)
+    return Setting(cases, models, able, programs, arguments.logs)
 
 
 def _arguments() -> argparse.Namespace:
@@ -147,6 +148,7 @@ def _arguments() -> argparse.Namespace:
         "--environments", type=Path, default=default_folder(), metavar="FOLDER",
         help="where the peers' environments are kept, about 4 GB (%(default)s)",
     )  # fmt: skip
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="keep what the servers print")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all values there, too")
     parser.add_argument(
         "--docs", type=Path, metavar="FILE", help="write the tables there, between the markers"

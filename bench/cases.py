@@ -15,6 +15,7 @@ from bench.measurements import (
     ROWS,
     SHARED,
     START,
+    START_CPU,
     STEADY_P50,
     STEADY_P99,
     Metric,
@@ -118,7 +119,7 @@ CASES = {
         ),
         Case(
             "start", "Start and memory, logistic regression", Group("lr"), _ALL_BUT_LIMIT,
-            (MEMORY_NOW,), (START, MEMORY, SHARED), MEMORY, _first,
+            (MEMORY_NOW,), (START, START_CPU, MEMORY, SHARED), MEMORY, _first,
         ),
         Case(
             "boosting", "One row per request, gradient boosting of 100 trees", Group("gbc"),

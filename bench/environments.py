@@ -16,11 +16,15 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).parent / "peers" / "requirements"
+_ROOT = Path(__file__).parents[1]
+OWN = "serinus"
+_EXTRAS = ("server", "sklearn")
 _COMPLETE = "complete"  # a file that is there when everything else is
 _TELL_SECONDS = 10.0
 _INSTALL_SECONDS = 1200.0
@@ -37,36 +41,52 @@ def default_folder() -> Path:
     return Path(cache) / "serinus-bench"
 
 
+def packages(name: str, lists: Path = REQUIREMENTS) -> str:
+    """The pinned packages of the environment ``name``, one per line.
+
+    Ours are those that the model server needs for scikit-learn, at the versions that are tested
+    together; the peers' are in ``lists``.
+    """
+    if name != OWN:
+        return (lists / f"{name}.txt").read_text(encoding="utf-8")
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"]
+    # In place, so that it is the code that stands here now. The comment is for the folder's name.
+    return (
+        f"-e {_ROOT}[{','.join(_EXTRAS)}]\n-c {_ROOT / 'constraints.txt'}\n"
+        f"# {' '.join(package for extra in _EXTRAS for package in extras[extra])}\n"
+    )
+
+
 def prepare(
     name: str, folder: Path, say: Callable[[str], None], lists: Path = REQUIREMENTS
 ) -> Path:
     """The programs of the environment ``name``, which is installed below ``folder`` if missing.
 
-    ``lists`` is the folder with the pinned packages of each.
-
     Raises:
         InstallError: it cannot be made, for example because no package index is reachable.
     """
-    requirements = lists / f"{name}.txt"
-    mark = hashlib.sha256(platform.python_version().encode() + requirements.read_bytes())
+    wanted = packages(name, lists)
+    pins = (_ROOT / "constraints.txt").read_text(encoding="utf-8") if name == OWN else ""
+    mark = hashlib.sha256(f"{platform.python_version()}{wanted}{pins}".encode())
     home = folder / f"{name}-{mark.hexdigest()[:12]}"
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
         if not (home / _COMPLETE).exists():
             shutil.rmtree(home, ignore_errors=True)
             try:
-                _install(name, requirements, home, say)
+                _install(name, wanted, home, say)
             except BaseException:
                 shutil.rmtree(home, ignore_errors=True)
                 raise
     return home / "bin"
 
 
-def _install(name: str, requirements: Path, home: Path, say: Callable[[str], None]) -> None:
-    lines = requirements.read_text().splitlines()
-    total = sum(1 for line in lines if line and not line.startswith("#"))
-    say(f"{name}: installing {total} packages into {home}")
+def _install(name: str, wanted: str, home: Path, say: Callable[[str], None]) -> None:
+    say(f"{name}: installing into {home}")
     _run(name, [sys.executable, "-m", "venv", str(home)], say)
+    requirements = home / "requirements.txt"
+    requirements.write_text(f"{wanted}\n", encoding="utf-8")
     pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--disable-pip-version-check"]
     _run(name, [*pip, "--progress-bar", "off", "-r", str(requirements)], say)
     (home / _COMPLETE).touch()

@@ -23,6 +23,7 @@ class Metric:
 
 
 START = Metric("start to first answer", "s")
+START_CPU = Metric("CPU time until then", "s")
 MEMORY = Metric("memory (RSS)", "MiB")
 SHARED = Metric("memory (PSS)", "MiB")
 LONE_P50 = Metric("lone request p50", "ms")

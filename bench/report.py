@@ -14,7 +14,7 @@ from typing import Any
 from bench.arithmetic import Spread, spread
 from bench.bars import Verdict
 from bench.cases import Case
-from bench.environments import REQUIREMENTS
+from bench.environments import packages
 from bench.measurements import RATE, Measurements
 from bench.peers.catalog import OURS, Peer, title_of
 from bench.proc import Cores, processor
@@ -132,7 +132,7 @@ def _brand(peer: Peer) -> str:
 
 
 def _pinned(peer: Peer) -> str:
-    lines = (REQUIREMENTS / f"{peer.environment}.txt").read_text().splitlines()
+    lines = packages(peer.environment).splitlines()
     return next(line.partition("==")[2] for line in lines if line.startswith(f"{peer.package}=="))
 
 

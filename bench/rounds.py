@@ -22,6 +22,7 @@ from bench.measurements import (
     ROWS,
     SHARED,
     START,
+    START_CPU,
     STEADY_P50,
     STEADY_P99,
     Measurements,
@@ -51,12 +52,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is to be compared: the cases, their models, the servers and their programs."""
+    """What is to be compared: the cases, their models, the servers and their programs.
+
+    ``logs`` is a folder for what the servers print, if anybody wants to read it.
+    """
 
     cases: Sequence[Case]
     models: Mapping[str, Model]
     peers: Mapping[str, Peer]
     programs: Mapping[str, Path]
+    logs: Path | None = None
 
 
 def measure(
@@ -127,14 +132,20 @@ class _Round:
         programs = self._setting.programs[peer.environment]
         first = targets[0][1].dialect
         try:
-            server = stack.enter_context(running(peer, programs, model, first, self._cores.server))
+            server = stack.enter_context(
+                running(peer, programs, model, first, self._cores.server, self._setting.logs)
+            )
         except BenchError as error:
             self._lacks(targets, str(error))
             return
         self._servers[peer.name] = server
         for case, target in targets:
             if START in case.metrics:
-                self._found.add(case.name, START, target.name, step.round, server.start_seconds)
+                for metric, value in (
+                    (START, server.start_seconds),
+                    (START_CPU, server.start_cpu),
+                ):
+                    self._found.add(case.name, metric, target.name, step.round, value)
             self._verify(server, model, case, target)
 
     def _verify(self, server: Server, model: Model, case: Case, target: Target) -> None:

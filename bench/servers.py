@@ -18,7 +18,7 @@ from bench.ask import NoAnswerError, ask
 from bench.dialects import Dialect
 from bench.load.job import Exchange
 from bench.peers.catalog import LIMIT, Launch, Peer
-from bench.proc import members, pinned
+from bench.proc import cpu_seconds, members, pinned
 from bench.questions import Model, Question
 
 Process = subprocess.Popen[bytes]
@@ -38,13 +38,16 @@ class BenchError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server that gave its first answer ``start_seconds`` after its start."""
+    """A running server that gave its first answer ``start_seconds`` after its start, for which it
+    used ``start_cpu`` seconds of CPU time.
+    """
 
     peer: Peer
     pid: int
     port: int
     grpc_port: int
     start_seconds: float = math.nan
+    start_cpu: float = math.nan
 
     def port_of(self, dialect: Dialect) -> int:
         """Where to ask in this way."""
@@ -74,11 +77,16 @@ class Server:
 
 @contextlib.contextmanager
 def running(
-    peer: Peer, programs: Path, model: Model, dialect: Dialect, core: int
+    peer: Peer,
+    programs: Path,
+    model: Model,
+    dialect: Dialect,
+    core: int,
+    logs: Path | None = None,
 ) -> Iterator[Server]:
     """The server with the model, stopped with all its processes at the end of the block.
 
-    ``dialect`` is how its first answer is asked for.
+    ``dialect`` is how its first answer is asked for, ``logs`` a folder for what it prints.
 
     Raises:
         BenchError: it does not start.
@@ -87,8 +95,8 @@ def running(
     with tempfile.TemporaryDirectory(prefix=f"serinus-bench-{peer.name}-") as work:
         where = Launch(programs, model, Path(work), http, grpc, metrics, dialect.grpc)
         command = peer.launch(where)
-        log = Path(work) / "output.log"
-        with log.open("wb") as output, pinned(core):
+        log = (logs or Path(work)) / f"{peer.name}-{model.name}.log"
+        with log.open("ab") as output, pinned(core):
             begin = time.perf_counter()
             process = subprocess.Popen(  # noqa: S603 - a peer's own command
                 list(command.arguments),
@@ -105,7 +113,8 @@ def running(
             body = dialect.encode(model.single[0].rows)
             server = Server(peer, process.pid, http, grpc)
             _await_answer(server, dialect, body, process, log)
-            yield replace(server, start_seconds=time.perf_counter() - begin)
+            seconds, cpu = time.perf_counter() - begin, cpu_seconds(process.pid)
+            yield replace(server, start_seconds=seconds, start_cpu=cpu)
         finally:
             _stop(process)
 

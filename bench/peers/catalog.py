@@ -8,17 +8,17 @@ with an async endpoint. Each is one worker.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import dialects
 from bench.dialects import MODEL_NAME, Dialect
+from bench.environments import OWN
 from bench.questions import Model
 from serinus_server import contract
 
-OURS = "serinus"
+OURS = OWN
 SNIPPET = "snippet"
 LIMIT = "raw"
 
@@ -56,7 +56,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One server. ``environment`` names the file of its packages; empty: the project's own.
+    """One server. ``environment`` is the name of what it needs to have installed.
 
     ``package`` is the one whose version tells the peer's. ``dialects`` are the ways to ask for the
     predictions of one array over HTTP, ``named`` is that for named columns and ``grpc`` that over
@@ -76,7 +76,7 @@ class Peer:
 def _serinus(launch: Launch) -> Command:
     grpc = {contract.ENV_GRPC_PORT: str(launch.grpc_port)} if launch.over_grpc else {}
     return Command(
-        [sys.executable, "-m", "serinus_server"],
+        [launch.python, "-m", "serinus_server"],
         {
             **grpc,
             contract.ENV_HOST: "127.0.0.1",
@@ -180,7 +180,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         Peer(
-            OURS, "Serinus", "", _serinus, {OURS: dialects.V2},
+            OURS, "Serinus", OURS, _serinus, {OURS: dialects.V2},
             named=dialects.split, grpc=dialects.GRPC,
         ),
         Peer(LIMIT, "raw ASGI + orjson, no model", "fastapi", _uvicorn("raw"), {LIMIT: dialects.V2}),

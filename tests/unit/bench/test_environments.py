@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bench.environments import REQUIREMENTS, InstallError, prepare
+from bench.environments import OWN, InstallError, packages, prepare
 from bench.peers.catalog import PEERS
 
 
@@ -35,8 +35,16 @@ def test_what_cannot_be_installed_is_said_and_leaves_nothing_behind(tmp_path: Pa
 
 def test_every_peer_has_its_packages_pinned() -> None:
     for peer in PEERS.values():
-        if peer.environment:
-            lines = (REQUIREMENTS / f"{peer.environment}.txt").read_text().splitlines()
+        if peer.environment != OWN:
+            lines = packages(peer.environment).splitlines()
             pins = [line for line in lines if not line.startswith("#")]
             assert all("==" in line for line in pins)
             assert not peer.package or any(pin.startswith(f"{peer.package}==") for pin in pins)
+
+
+def test_ours_has_what_the_server_needs_and_nothing_of_the_tests() -> None:
+    wanted = packages(OWN)
+    assert "uvicorn" in wanted
+    assert "scikit-learn" in wanted
+    assert "constraints.txt" in wanted
+    assert "pytest" not in wanted
