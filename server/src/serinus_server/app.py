@@ -34,9 +34,13 @@ from serinus_server.service.loading import Loader, Source, warm_up
 from serinus_server.service.model import Identity, ServedModel
 from serinus_server.settings import Settings
 from serinus_server.telemetry.metrics import Metrics
+from serinus_server.telemetry.observer import Observer
 from serinus_server.telemetry.stopwatch import Stopwatch
 
 _log = structlog.stdlib.get_logger(__name__)
+
+_TELL_SECONDS = 2.0  # for the last traces to be sent, at the process' end
+_REMOVALS = 100
 
 
 def load_mlflow(folder: Path, *, fast_paths: bool = True) -> Runtime:
@@ -50,16 +54,21 @@ class Application:
     """One server: its parts, its state, and the ASGI application that it is to the outside."""
 
     def __init__(
-        self, settings: Settings, load_runtime: Callable[[Path], Runtime] | None = None
+        self,
+        settings: Settings,
+        load_runtime: Callable[[Path], Runtime] | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self.settings = settings
         self.failure: StartupError | None = None
         self._identity = Identity(settings.model_name, settings.model_version, settings.revision)
+        self._observer = observer or Observer(0, None)
         self.metrics = Metrics(settings.model_name, settings.revision, settings.latency_bounds)
         self.lifecycle = Lifecycle(_log_change)
         limiter = Limiter(settings.max_concurrency)
         self.metrics.watch_in_flight(lambda: limiter.used)
         self.inference = Inference(self.lifecycle, limiter, settings.max_batch_rows)
+        self.inference.timed = self._observer.watches
         self._load_runtime = load_runtime or partial(load_mlflow, fast_paths=settings.fast_paths)
         self._workspace: Path | None = None
         self._ended = asyncio.Event()
@@ -70,6 +79,7 @@ class Application:
             self.metrics,
             self._identity,
             Limits(settings.max_request_bytes, settings.request_timeout, settings.max_elements),
+            self._observer,
         )
         predictions = Predictions.of(service)
         self.lanes = Lanes(predictions.paths(self._identity))
@@ -79,6 +89,8 @@ class Application:
 
     def start(self) -> None:
         """Begin to load the model; returns at once. Call it on the running event loop."""
+        if not self.lifecycle.can(Event.LOAD):  # told to stop before it could begin
+            return
         loop = asyncio.get_running_loop()
         self.lifecycle.apply(Event.LOAD)
         self._workspace = Path(tempfile.mkdtemp(prefix="serinus-model-"))  # mode 0700
@@ -116,8 +128,9 @@ class Application:
         if self.lifecycle.can(Event.STOP):
             self.lifecycle.apply(Event.STOP)
         self.inference.close()
+        self._observer.close(_TELL_SECONDS)
         if self._workspace is not None:
-            shutil.rmtree(self._workspace, ignore_errors=True)
+            _remove(self._workspace)
 
     def _load(self, loop: asyncio.AbstractEventLoop, workspace: Path) -> None:
         """Thread: load and warm up. Reports every step to the event loop, and waits for nothing."""
@@ -197,6 +210,15 @@ class _CloseWhenDraining:
             await send(message)
 
         await self._app(scope, receive, closing)
+
+
+def _remove(folder: Path) -> None:
+    """Remove ``folder``, in which a loading thread, which cannot be interrupted, may still write."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+    _log.warning("the model's files are left behind")
 
 
 def _log_change(old: State, new: State) -> None:

@@ -32,6 +32,7 @@ ENV_MAX_BATCH_ROWS = "SERINUS_MAX_BATCH_ROWS"  # integer; 1: requests are never 
 ENV_FAST_PATHS = "SERINUS_FAST_PATHS"  # true | false: only MLflow's own way to the answers
 ENV_DRAIN_SECONDS = "SERINUS_DRAIN_SECONDS"  # serve this long after SIGTERM, not ready
 ENV_LOG_FORMAT = "SERINUS_LOG_FORMAT"  # json | console
+ENV_ACCESS_LOG_SAMPLE = "SERINUS_ACCESS_LOG_SAMPLE"  # share of requests that are logged, 0 to 1
 ENV_ALLOW_CUSTOM_CODE = (
     "SERINUS_ALLOW_CUSTOM_CODE"  # true: models may bring Python code of their own
 )
@@ -56,6 +57,8 @@ PATH_METRICS = "/metrics"
 # Headers of every answer to a prediction request, whatever its outcome.
 HEADER_REVISION = "x-serinus-revision"
 HEADER_VERSION = "x-serinus-version"
+# Sent back where a prediction request has one, and in its line of the access log.
+HEADER_REQUEST_ID = "x-request-id"
 
 # --- metrics ---------------------------------------------------------------------------------
 METRIC_REQUESTS = "serinus_requests_total"

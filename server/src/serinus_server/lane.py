@@ -38,6 +38,7 @@ class Lanes:
         headers: Headers,
         length: int,
         date_headers: list[tuple[bytes, bytes]],
+        request_id: bytes = b"",
     ) -> bytes:
         """A response's status line and headers, and the empty line.
 
@@ -52,6 +53,8 @@ class Lanes:
         if date_headers is not self._date_headers:
             self._date_headers = date_headers
             self._date = b"\r\n%b\r\n" % _lines(date_headers)
+        if request_id:  # as many as requests: never a part of the prefix, which is kept
+            return b"%b%d\r\nx-request-id: %b%b" % (prefix, length, request_id, self._date)
         return b"%b%d%b" % (prefix, length, self._date)
 
 
@@ -63,8 +66,7 @@ class LaneCall(Call):
     """A prediction request that needs no ASGI; has what uvicorn's protocol asks of a cycle."""
 
     __slots__ = (
-        "_body", "_connection", "_expects_continue", "_headers", "_size", "_started",
-        "keep_alive", "more_body",
+        "_body", "_connection", "_expects_continue", "_size", "_started", "keep_alive", "more_body",
     )  # fmt: skip
 
     def __init__(
@@ -149,7 +151,12 @@ class LaneCall(Call):
             self.keep_alive = False
             headers = (*headers, _CLOSE)
         head = connection.lanes.head(
-            self.endpoint, status, headers, len(body), connection.server_state.default_headers
+            self.endpoint,
+            status,
+            headers,
+            len(body),
+            connection.server_state.default_headers,
+            self.request_id,
         )
         transport.write(head + body)
         if not self.keep_alive:

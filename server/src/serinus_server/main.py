@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import signal
 import socket
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import NoReturn
 
 from serinus_server.runtimes.threads import limit_threads
 from serinus_server.settings import Settings, SettingsError, read_settings
+from serinus_server.signals import end_at_once
 
 _EXIT_OK, _EXIT_FAILED, _EXIT_USAGE = 0, 1, 2
 _BACKLOG = 1024
@@ -25,8 +25,7 @@ _BACKLOG = 1024
 
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run the server until it is told to stop; never returns."""
-    # Until the server has handlers of its own there is nothing to drain.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_EXIT_OK))
+    end_at_once()
     _parse_arguments(argv)
     try:
         settings = read_settings(os.environ)
@@ -50,7 +49,7 @@ def _run(settings: Settings) -> int:
 
     from serinus_server.telemetry.logs import configure_logs
 
-    configure_logs(settings.log_format)
+    logs = configure_logs(settings.log_format)
     log = structlog.stdlib.get_logger(__name__)
     try:
         listener = _listen(settings.host, settings.port)
@@ -65,7 +64,7 @@ def _run(settings: Settings) -> int:
     from serinus_server.serve import serve
 
     try:
-        failure = uvloop.run(serve(settings, listener))
+        failure = uvloop.run(serve(settings, listener, logs))
     except OSError as error:
         log.error("cannot listen", host=settings.host, port=settings.grpc_port, reason=str(error))  # noqa: TRY400
         return _EXIT_FAILED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
+import os
 import signal
 import socket
 import sys
@@ -17,6 +18,9 @@ import uvicorn
 from serinus_server.app import Application
 from serinus_server.connection import guarded_protocol
 from serinus_server.settings import Settings
+from serinus_server.telemetry.logs import Logs
+from serinus_server.telemetry.observer import Observer
+from serinus_server.telemetry.tracing import TracesImpossible, wants_traces
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -39,7 +43,16 @@ class _Server(uvicorn.Server):
         self._draining: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        self._loop.call_soon_threadsafe(self._drain, signal.Signals(sig))
+        with contextlib.suppress(RuntimeError):  # the loop is closed: it has ended already
+            self._loop.call_soon_threadsafe(self._drain, signal.Signals(sig))
+
+    def take_signals(self) -> None:
+        """Handle signals from now on, and until the process ends.
+
+        uvicorn does so only while it serves; before and after that, there are files to remove.
+        """
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self.handle_exit)
 
     def _drain(self, received: signal.Signals) -> None:
         if self._draining is None:
@@ -87,14 +100,33 @@ async def _grpc_beside(application: Application) -> AsyncIterator[None]:
             await server.stop(0)
 
 
-async def serve(settings: Settings, listener: socket.socket) -> str | None:
+def _observer(settings: Settings, logs: Logs | None) -> Observer:
+    """The access log and traces. What is wrong with those keeps no model from being served."""
+    traces = None
+    try:
+        if wants_traces(os.environ):
+            from serinus_server.telemetry.traces import Traces  # only who wants them pays for them
+
+            traces = Traces(settings.model_name, settings.model_version, settings.revision)
+    except TracesImpossible as error:
+        _log.warning("no traces", reason=str(error))
+    except ImportError as error:
+        _log.warning("no traces: install serinus[tracing]", missing=error.name)
+    except Exception as error:  # noqa: BLE001 - what the SDK makes of its variables
+        _log.warning("no traces", reason=f"{type(error).__name__}: {error}")
+    return Observer(settings.access_log_sample, logs, traces)
+
+
+async def serve(
+    settings: Settings, listener: socket.socket, logs: Logs | None = None
+) -> str | None:
     """Serve until told to stop (None), or until the model turns out unservable (the reason).
 
     Raises:
         OSError: the port for gRPC cannot be listened on.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
-    application = Application(settings)
+    application = Application(settings, observer=_observer(settings, logs))
     server = _Server(
         uvicorn.Config(
             application.asgi,
@@ -109,6 +141,7 @@ async def serve(settings: Settings, listener: socket.socket) -> str | None:
         ),
         application,
     )
+    server.take_signals()
     try:
         async with _grpc_beside(application):
             application.start()

@@ -137,6 +137,10 @@ class Settings(BaseModel):
     log_format: Literal["json", "console", ""] = Field(
         "", alias=contract.ENV_LOG_FORMAT, description="json or console; empty: by the terminal"
     )
+    access_log_sample: float = Field(
+        0.0, alias=contract.ENV_ACCESS_LOG_SAMPLE, ge=0, le=1, allow_inf_nan=False,
+        description="share of the requests that are logged; failures are always",
+    )  # fmt: skip
     allow_custom_code: bool = Field(
         False, alias=contract.ENV_ALLOW_CUSTOM_CODE,
         description="true: the model may bring Python code of its own",

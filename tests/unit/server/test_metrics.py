@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from serinus_server import contract
 from serinus_server.runtimes.base import Signature, Tensor
+from serinus_server.telemetry.scrapes import Scrapes
 
 OWN = {"model": "churn", "revision": "abc"}
+PROCESS = (
+    "virtual_memory_bytes", "resident_memory_bytes", "start_time_seconds", "cpu_seconds_total",
+    "open_fds", "max_fds",
+)  # fmt: skip
 
 
 def answer(rows: Any) -> Any:
@@ -71,6 +78,7 @@ async def test_names_and_labels_are_the_contract_and_nothing_more(
         "serinus_in_flight": {*OWN},
         "serinus_model_info": {*OWN, "uri", "version", "digest", "flavor"},
         "serinus_model_load_seconds": {*OWN},
+        **{f"process_{name}": set() for name in PROCESS},
     }
     async with serve(empty_model, runtime) as server:
         await server.client.post("/predict", content=body("/predict", 1))
@@ -78,7 +86,8 @@ async def test_names_and_labels_are_the_contract_and_nothing_more(
     seen: dict[str, set[str]] = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            assert OWN.items() <= sample.labels.items()
+            if not sample.name.startswith("process_"):
+                assert OWN.items() <= sample.labels.items()
             assert seen.setdefault(sample.name, set(sample.labels)) == set(sample.labels)
     assert seen == expected
 
@@ -154,3 +163,50 @@ async def test_warm_up_counts_as_warm_up_only_and_the_model_is_described(
             == 1
         )
         assert await server.metric(contract.METRIC_LOAD_SECONDS) > 0
+
+
+async def test_requests_of_every_kind_add_no_series(
+    serve: Any, empty_model: Path, runtime: Any
+) -> None:
+    def series(text: str) -> set[tuple[str, tuple[tuple[str, str], ...]]]:
+        return {
+            (sample.name, tuple(sorted(sample.labels.items())))
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
+    async with serve(empty_model, runtime) as server:
+        before = series((await server.client.get(contract.PATH_METRICS)).text)
+        for number in range(1000):
+            path = (*PATHS.values(), f"/v2/models/m{number}/infer", f"/predict/{number}")[
+                number % 5
+            ]
+            await server.client.request(
+                ("POST", "GET", "PUT")[number % 3],
+                f"{path}?n={number}",
+                content=body(path, number % 7 - 3 if number % 2 else f"v{number}"),
+                headers={"x-request-id": f"id-{number}", "content-type": f"text/x{number % 50}"},
+            )
+        after = series((await server.client.get(contract.PATH_METRICS)).text)
+    assert after == before
+    assert len(after) < 150
+
+
+async def test_any_number_of_scrapes_at_once_render_once_and_leave_the_event_loop_free() -> None:
+    rendered = 0
+    begun, finish = threading.Event(), threading.Event()
+
+    def render() -> bytes:
+        nonlocal rendered
+        rendered += 1
+        begun.set()
+        assert finish.wait(10)
+        return b"text %d" % rendered
+
+    scrapes = Scrapes(render)
+    waiting = [asyncio.create_task(scrapes.text()) for _ in range(50)]
+    assert await asyncio.to_thread(begun.wait, 10)  # which the loop could not do, were it rendering
+    waiting.pop().cancel()
+    finish.set()
+    assert set(await asyncio.gather(*waiting)) == {b"text 1"}
+    assert await scrapes.text() == b"text 2"

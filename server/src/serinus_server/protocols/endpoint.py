@@ -12,23 +12,27 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from starlette.types import Message, Receive, Scope, Send
 
 from serinus_server import contract, errors
-from serinus_server.protocols.codec import JSON_HEADERS, Answer, Codec, Question, Request, answer
+from serinus_server.protocols.codec import JSON_HEADERS, Answer, Codec, Question, Request
 from serinus_server.protocols.status import STATUS
 from serinus_server.service.inference import Inference, Job, unexpected
 from serinus_server.service.model import Identity, ServedModel
 from serinus_server.service.payload import Prediction
 from serinus_server.telemetry.metrics import RequestSeries
+from serinus_server.telemetry.observer import Observer
+from serinus_server.telemetry.seen import ModelCall, Seen, clean_request_id
 
 Headers = tuple[tuple[bytes, bytes], ...]
 
+_FAILED = 500  # statuses from here on are the server's fault
 _CLIENT_GONE = 499  # counted, never sent: nobody is there to read it
 _LARGE_BODY = 32 * 1024  # bytes; decoding more than these would hold up the event loop
 _BINARY_HEADER = b"inference-header-content-length"
+_REQUEST_ID = contract.HEADER_REQUEST_ID.encode()
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -48,8 +52,8 @@ class Call:
     """
 
     __slots__ = (
-        "_begin", "_content_type", "_holds_slot", "_job", "_model", "_path", "_question",
-        "_wanted", "deadline", "endpoint", "over",
+        "_begin", "_content_type", "_headers", "_holds_slot", "_job", "_model", "_path", "_question",
+        "_rows", "_wanted", "deadline", "endpoint", "over", "request_id",
     )  # fmt: skip
 
     def __init__(self, endpoint: PredictionEndpoint, path: Mapping[str, str]) -> None:
@@ -61,6 +65,8 @@ class Call:
         self._question: Question | None = None
         self._content_type = ""
         self._wanted = _NO_HEADERS
+        self._rows = 0
+        self.request_id = b""  # the client's, to be sent back
 
     def respond(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
         """Send the response; ``close`` when nothing else may follow on the connection."""
@@ -71,6 +77,7 @@ class Call:
         endpoint = self.endpoint
         limits = endpoint.limits
         self._begin = time.perf_counter()
+        self._headers = headers
         self.deadline = now + limits.timeout
         try:
             self._model = endpoint.inference.admit()
@@ -84,6 +91,8 @@ class Call:
                 elif name == b"content-encoding":
                     if value.strip().lower() not in (b"", b"identity"):
                         raise errors.UnsupportedMedia("compressed request bodies are not supported")
+                elif name == _REQUEST_ID:
+                    self.request_id = clean_request_id(value)
                 elif name == _BINARY_HEADER:
                     self._wanted = {_BINARY_HEADER.decode(): value.decode("latin-1")}
         except errors.RequestError as error:
@@ -111,6 +120,7 @@ class Call:
             self.fail(unexpected())
         else:
             self._holds_slot = False
+            self._rows = rows
             if endpoint.inference.is_large(rows):
                 self._job = endpoint.inference.offload(
                     partial(_ask, endpoint.codec, question, model_input, rows),
@@ -126,12 +136,15 @@ class Call:
         """Respond with ``error``; nothing is awaited any more."""
         headers = JSON_HEADERS
         close = False
+        for name, value in self._headers:  # they were not all looked at
+            if name == _REQUEST_ID:
+                self.request_id = clean_request_id(value)
         if isinstance(error, errors.Overloaded):
             headers = (*headers, (b"retry-after", b"%d" % error.retry_after))
         elif isinstance(error, (errors.RequestTooLarge, errors.BodyTimeout)):
             # The rest of the body is not read: what follows on this connection would be garbage.
             close = True
-        self._end(STATUS[type(error)])
+        self._end(STATUS[type(error)], error)
         self.respond(STATUS[type(error)], headers, self.endpoint.codec.error(error), close=close)
 
     def leave(self) -> None:
@@ -158,32 +171,65 @@ class Call:
             self._end(200)
             self.respond(200, found.headers, found.body, close=False)
 
-    def _answered(self, outcome: Answer | errors.RequestError) -> None:
+    def _answered(self, outcome: _Large | errors.RequestError) -> None:
         if isinstance(outcome, errors.RequestError):
             self.fail(outcome)
         else:
+            self._rows = outcome.call.rows
+            if self._job is not None:
+                self._job.call = outcome.call
             self._end(200)
-            self.respond(200, outcome.headers, outcome.body, close=False)
+            self.respond(200, outcome.answer.headers, outcome.answer.body, close=False)
 
-    def _end(self, status: int) -> None:
+    def _end(self, status: int, error: errors.RequestError | None = None) -> None:
         self.over = True
+        seconds = time.perf_counter() - self._begin
+        self.endpoint.series.observe(status, seconds)
+        observer = self.endpoint.observer
+        if observer.watches or status >= _FAILED:
+            observer.ended(self._seen(status, seconds, error))
         # An idle connection keeps its last call, which must keep nothing of the request's size.
         self._question = self._job = None
         endpoint = self.endpoint
         if self._holds_slot:
             self._holds_slot = False
             endpoint.inference.abandon()
-        endpoint.series.observe(status, time.perf_counter() - self._begin)
+
+    def _seen(self, status: int, seconds: float, error: errors.RequestError | None) -> Seen:
+        return Seen(
+            self.endpoint.codec.name,
+            status,
+            status >= _FAILED,
+            self._begin,
+            seconds,
+            self._rows,
+            None if self._job is None else self._job.call,
+            self.request_id.decode(),
+            self._headers,
+            "" if error is None else type(error).__name__,
+        )
 
 
-def _answer(codec: Codec, request: Request, model: ServedModel) -> Answer:
-    return answer(codec, model, request)
+class _Large(NamedTuple):
+    """What becomes of a request that is answered in a thread."""
+
+    answer: Answer
+    call: ModelCall
+
+
+def _answer(codec: Codec, request: Request, model: ServedModel) -> _Large:
+    question = codec.decode(model, request)
+    model_input, rows = model.bind(question.payload, question.params)
+    return _ask(codec, question, model_input, rows, model)
 
 
 def _ask(
     codec: Codec, question: Question, model_input: Any, rows: int, model: ServedModel
-) -> Answer:
-    return codec.encode(model, question, model.ask(model_input, rows, question.params))
+) -> _Large:
+    begin = time.perf_counter()
+    prediction = model.ask(model_input, rows, question.params)
+    call = ModelCall(begin, time.perf_counter(), rows, 1)
+    return _Large(codec.encode(model, question, prediction), call)
 
 
 class PredictionEndpoint:
@@ -199,8 +245,10 @@ class PredictionEndpoint:
         series: RequestSeries,
         identity: Identity,
         limits: Limits,
+        observer: Observer,
     ) -> None:
         self.codec = codec
+        self.observer = observer
         self.inference = inference
         self.series = series
         self.limits = limits
@@ -259,6 +307,8 @@ class _AsgiCall(Call):
 
     def respond(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
         all_headers = [*self.endpoint.headers, *headers, (b"content-length", b"%d" % len(body))]
+        if self.request_id:
+            all_headers.append((_REQUEST_ID, self.request_id))
         if close:
             all_headers.append((b"connection", b"close"))
         self.response = (

@@ -23,6 +23,8 @@ from serinus_server.service.inference import Inference
 from serinus_server.service.lifecycle import Lifecycle, is_live, is_ready
 from serinus_server.service.model import Identity
 from serinus_server.telemetry.metrics import CONTENT_TYPE, Metrics
+from serinus_server.telemetry.observer import Observer
+from serinus_server.telemetry.scrapes import Scrapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Service:
     metrics: Metrics
     identity: Identity
     limits: Limits
+    observer: Observer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Predictions:
                 service.metrics.live[codec.name],
                 service.identity,
                 service.limits,
+                service.observer,
             )
 
         most = service.limits.max_elements
@@ -129,8 +133,10 @@ def _others(service: Service) -> list[Route]:
     async def mlflow_version(_: Request) -> Response:
         return PlainTextResponse(installed_version("mlflow-skinny"))
 
+    scrapes = Scrapes(service.metrics.render)
+
     async def metrics(_: Request) -> Response:
-        return Response(service.metrics.render(), headers={"content-type": CONTENT_TYPE})
+        return Response(await scrapes.text(), headers={"content-type": CONTENT_TYPE})
 
     return [
         Route("/ping", ping),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
@@ -25,6 +26,7 @@ from serinus_server.service.model import Outcome, ServedModel
 from serinus_server.service.payload import Payload, Prediction
 from serinus_server.service.placement import Placement
 from serinus_server.service.workers import Workers
+from serinus_server.telemetry.seen import ModelCall
 
 _log = structlog.stdlib.get_logger(__name__)
 
@@ -47,7 +49,9 @@ Done: TypeAlias = Callable[[Any], None]
 class Job:
     """One question on its way through the model. Holds a slot of the limiter until it ends."""
 
-    __slots__ = ("done", "key", "limit", "model_input", "over", "params", "rows", "timer", "work")
+    __slots__ = (
+        "call", "done", "key", "limit", "model_input", "over", "params", "rows", "timer", "work",
+    )  # fmt: skip
 
     def __init__(self, done: Done, limit: float) -> None:
         self.done = done
@@ -59,6 +63,7 @@ class Job:
         self.params: Mapping[str, Any] | None = None
         self.key: Hashable | None = None  # jobs with equal keys may be asked together
         self.work: Callable[[], Any] | None = None  # of a large job: does everything
+        self.call: ModelCall | None = None  # the one that answered it, where calls are timed
 
 
 class Inference:
@@ -84,6 +89,7 @@ class Inference:
         self._small_free = SMALL_WORKERS
         self._large_free = LARGE_WORKERS
         self._flushing = False  # whether `_flush` is to be called in the next turn
+        self.timed = False  # whether somebody wants to know of jobs' calls of the model
 
     def open(self, model: ServedModel) -> None:
         """Serve ``model``; called once on the event loop, before the state becomes READY."""
@@ -199,8 +205,11 @@ class Inference:
         params: Mapping[str, Any] | None,
         deadline: float,
         limit: float,
+        follow: Callable[[Job], None] = lambda _job: None,
     ) -> Prediction:
         """The model's answer, for coroutines; after ``admit``, and the slot is given back.
+
+        ``follow`` is told the job, before it is asked.
 
         Raises:
             InvalidInput, PredictionFailed, PredictionTimeout
@@ -219,6 +228,8 @@ class Inference:
             )
         else:
             job = self.submit(model_input, rows, params, deadline, limit, done)
+        job.rows = rows
+        follow(job)
         prediction: Prediction = await self._wait(found, job)
         return prediction
 
@@ -313,6 +324,17 @@ class Inference:
 
     def _ask(self, batch: list[Job]) -> list[Outcome]:
         """The model's answers; on the event loop or in a thread."""
+        if not self.timed:
+            return self._outcomes(batch)
+        begin = time.perf_counter()
+        outcomes = self._outcomes(batch)
+        rows = sum(job.rows for job in batch)
+        call = ModelCall(begin, time.perf_counter(), rows, len(batch))
+        for job in batch:
+            job.call = call
+        return outcomes
+
+    def _outcomes(self, batch: list[Job]) -> list[Outcome]:
         model = self._model
         assert model is not None  # noqa: S101
         try:

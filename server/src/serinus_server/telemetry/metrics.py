@@ -14,6 +14,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
@@ -50,6 +51,7 @@ class Metrics:
         # Ages of series are no part of the contract, and would double its size.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)  # memory, CPU and open files, under usual names
         self._model, self._revision = model, revision
         own = (contract.LABEL_MODEL, contract.LABEL_REVISION)
         request = (*own, contract.LABEL_PROTOCOL)

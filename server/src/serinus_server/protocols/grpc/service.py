@@ -19,9 +19,10 @@ from serinus_server.protocols.grpc.patience import Patience
 from serinus_server.protocols.grpc.status import CODES
 from serinus_server.protocols.routes import Service, server_version
 from serinus_server.protocols.v2 import EXTENSIONS, check_names, model_metadata
-from serinus_server.service.inference import unexpected
+from serinus_server.service.inference import Job, unexpected
 from serinus_server.service.lifecycle import is_live, is_ready
 from serinus_server.service.model import ServedModel
+from serinus_server.telemetry.seen import Seen, clean_request_id
 
 SERVICE = messages.DESCRIPTOR.services_by_name["GRPCInferenceService"]
 
@@ -96,26 +97,38 @@ class InferenceService:
     async def _model_infer(self, _: Any, context: Context) -> bytes:
         begin = time.perf_counter()
         code = grpc.StatusCode.INTERNAL
+        who: tuple[tuple[str, str], ...] = self._who
+        jobs: list[Job] = []
+        why = ""
         try:
-            context.set_trailing_metadata(self._who)
-            found = await self._answer(context)
+            request_id = _request_id(context)
+            if request_id:
+                who = (*who, (contract.HEADER_REQUEST_ID, request_id))
+            context.set_trailing_metadata(who)
+            found = await self._answer(context, jobs.append)
             code = grpc.StatusCode.OK
         except errors.RequestError as error:
-            code = _tell(context, error, self._who)
+            why = type(error).__name__
+            code = _tell(context, error, who)
         except asyncio.CancelledError:
             # The client has gone away, or its deadline has passed, which it may not have told yet.
             late = context.time_remaining() == 0
             code = grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED
             raise
         except Exception:  # noqa: BLE001 - an answer that has no form in the protocol, or our mistake
-            code = _tell(context, unexpected(), self._who)
+            code = _tell(context, unexpected(), who)
         else:
             return found.body
         finally:
-            self._series.observe_code(code.name, time.perf_counter() - begin)
+            seconds = time.perf_counter() - begin
+            self._series.observe_code(code.name, seconds)
+            observer = self._service.observer
+            failed = code.name in contract.ERROR_CODES
+            if failed or observer.watches:
+                observer.ended(_seen(context, code.name, begin, seconds, jobs, why))
         return b""
 
-    async def _answer(self, context: Context) -> Answer:
+    async def _answer(self, context: Context, follow: Callable[[Job], None]) -> Answer:
         """The answer, in the time that the server has, and that the client has left."""
         remaining = context.time_remaining()
         timeout = self._timeout if remaining is None else min(self._timeout, remaining)
@@ -133,7 +146,9 @@ class InferenceService:
             work = partial(_whole, self._codec, request)
             found: Answer = await inference.run(work, deadline, timeout)
             return found
-        prediction = await inference.ask(question.payload, question.params, deadline, timeout)
+        prediction = await inference.ask(
+            question.payload, question.params, deadline, timeout, follow
+        )
         return self._codec.encode(model, question, prediction)
 
     async def _read(self, context: Context, deadline: float, limit: float) -> bytes:
@@ -170,6 +185,30 @@ def _tell(
         pushback = ("grpc-retry-pushback-ms", str(1000 * error.retry_after))
         context.set_trailing_metadata((*metadata, pushback))
     return code
+
+
+def _request_id(context: Context) -> str:
+    """The client's id of the call, if it has one that may be repeated."""
+    for name, value in context.invocation_metadata() or ():
+        if name == contract.HEADER_REQUEST_ID and isinstance(value, str):
+            return clean_request_id(value.encode()).decode()
+    return ""
+
+
+def _seen(
+    context: Context, code: str, begin: float, seconds: float, jobs: list[Job], error: str
+) -> Seen:
+    headers = [
+        (name.encode(), value.encode())
+        for name, value in context.invocation_metadata() or ()
+        if isinstance(value, str)
+    ]
+    rows, call = (jobs[0].rows, jobs[0].call) if jobs else (0, None)
+    failed = code in contract.ERROR_CODES
+    return Seen(
+        contract.PROTOCOL_GRPC, code, failed, begin, seconds, rows, call,
+        _request_id(context), headers, error,
+    )  # fmt: skip
 
 
 def _whole(codec: GrpcCodec, request: Request, model: ServedModel) -> Answer:
