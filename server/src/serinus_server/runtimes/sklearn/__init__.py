@@ -10,8 +10,8 @@ from serinus_server.runtimes.mlflow_pyfunc import PyFuncRuntime
 from serinus_server.runtimes.sklearn.boosting import boosting_heads
 from serinus_server.runtimes.sklearn.columns import assemble
 from serinus_server.runtimes.sklearn.kinds import foreign_step, kind_of
-from serinus_server.runtimes.sklearn.linear import linear_heads, sparse_linear_heads
-from serinus_server.runtimes.sklearn.matrix import Array, whole_input
+from serinus_server.runtimes.sklearn.linear import Order, linear_heads, sparse_linear_heads
+from serinus_server.runtimes.sklearn.matrix import Array, Columns, whole_input
 from serinus_server.runtimes.sklearn.program import Head, Make, Program
 from serinus_server.runtimes.sklearn.steps import Step, chain
 from serinus_server.runtimes.sklearn.structure import known_values
@@ -87,6 +87,16 @@ def _heads(last: Any, method: str, sparse: bool, make: Make) -> Iterator[Head]:
     if sparse:
         yield from sparse_linear_heads(last, method)
     else:
-        yield from linear_heads(last, method, ("K",) if isinstance(make, Array) else ("F", "C"))
+        yield from linear_heads(last, method, _orders(make))
     yield from tree_heads(last, method)
     yield from boosting_heads(last, method)
+
+
+def _orders(make: Make) -> tuple[Order, ...]:
+    """The orders of memory that scikit-learn's matrix may have, the likeliest first."""
+    match make:
+        case Array():
+            return ("K",)
+        case Columns():
+            return ("F", "C")
+    return ("C", "F")

@@ -24,6 +24,7 @@ from serinus_server.runtimes.sklearn.steps import Step, chain
 
 Part: TypeAlias = Callable[[Any, Matrix], None]
 
+_MOST_VALUES = 8_000_000  # of one request's matrix, which scikit-learn may hold without its zeros
 _WIDEST = 4096  # columns of the result, most of them zeros after an encoder
 
 
@@ -42,6 +43,8 @@ class Assembly:
             rows = len(self._check(model_input))
             if not model_input.flags.c_contiguous:  # scikit-learn's matrix has another order then
                 raise Doubt
+        if rows * self._width > _MOST_VALUES:
+            raise Doubt
         result = np.zeros((rows, self._width))
         for part in self._parts:
             part(model_input, result)

@@ -25,6 +25,7 @@ _FORESTS = frozenset({
     "RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier",
     "ExtraTreesRegressor",
 })  # fmt: skip
+_CHUNK = 512  # rows; the walk holds Python's lock, and a forest's leaves take memory
 _NODE = 72  # bytes of a node in a copy of a tree, besides its values
 _LARGEST_COPY = 32 * 1024 * 1024  # bytes; larger forests are asked tree by tree
 
@@ -44,7 +45,11 @@ class TreeHead:
         """The answers to the rows of ``matrix``."""
         narrow = np.ascontiguousarray(matrix, dtype=np.float32)
         check(narrow, self.nan_is_fine)  # what float32 cannot hold is infinite now
-        return self._finish(self._scores(narrow))
+        if len(narrow) <= _CHUNK:
+            return self._finish(self._scores(narrow))
+        starts = range(0, len(narrow), _CHUNK)
+        chunks = [self._scores(narrow[start : start + _CHUNK]) for start in starts]
+        return self._finish(np.concatenate(chunks))
 
 
 class Slim:

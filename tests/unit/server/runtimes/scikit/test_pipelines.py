@@ -160,9 +160,16 @@ _LAST: dict[str, tuple[Callable[[], Any], Any, str]] = {
 @pytest.mark.parametrize("columns", _COLUMNS)
 def test_mixed_columns_are_answered_as_by_pyfunc(columns: str, last: str) -> None:
     make, target, method = _LAST[last]
-    model = make_pipeline(ColumnTransformer(_COLUMNS[columns]), make()).fit(FRAME, target)
+    threshold = 1.0 if columns == "sparse" else 0.0
+    transformer = ColumnTransformer(_COLUMNS[columns], sparse_threshold=threshold)
+    model = make_pipeline(transformer, make()).fit(FRAME, target)
+    assert transformer.sparse_output_ is (columns == "sparse")
     candidate, trial = proved(loaded(model, MIXED, method))
     assert own_share(candidate, trial) > 0.5
+    if last in ("logistic", "ridge"):
+        assert candidate.name == (
+            "sklearn-linear-sparse" if columns == "sparse" else "sklearn-linear"
+        )
 
 
 def test_a_dense_matrix_may_be_transformed_again_behind_a_column_transformer() -> None:
@@ -275,6 +282,22 @@ class _OwnRegression(LogisticRegression):
 )
 def test_a_step_of_somebodys_own_is_asked_nothing_generated(model: Any) -> None:
     assert "no estimator of scikit-learn" in str(prepare(loaded(model, None)))
+
+
+@pytest.mark.parametrize("last", ["forest", "boosting", "logistic"])
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_thousands_of_rows_are_answered_alike(last: str, threshold: float) -> None:
+    make, target, method = _LAST[last]
+    transformer = ColumnTransformer(_COLUMNS["sparse"], sparse_threshold=threshold)
+    model = make_pipeline(transformer, make()).fit(FRAME, target)
+    reference = loaded(model, MIXED, method)
+    many = Table(
+        {name: np.tile(FRAME[name], 9) for name in FRAME if FRAME[name].dtype != "str"}, 1350
+    )
+    words = {name: FRAME[name].tolist() * 9 for name in _WORDS}
+    asked = Table({**many.columns, **words}, 1350)
+    candidate, _ = proved(reference)
+    assert unequal(candidate._ask(asked), reference.predict(asked, None)) is None
 
 
 def test_a_forest_with_threads_answers_alike_each_time() -> None:
