@@ -80,7 +80,9 @@ def test_a_size_above_the_limit_is_believed_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["../escaped", "/escaped", "a/../../escaped", "x\u202ey"], ids=["up", "absolute", "up again", "right to left"]
+    "path",
+    ["../escaped", "/escaped", "a/../../escaped", "x\u202ey"],
+    ids=["up", "absolute", "up again", "right to left"],
 )  # fmt: skip
 def test_names_that_lead_elsewhere_are_refused(path: str, tmp_path: Path) -> None:
     workspace = tmp_path / "work"

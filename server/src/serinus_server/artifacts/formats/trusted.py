@@ -11,21 +11,25 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+_VALUES = "bool bytearray bytes complex dict float frozenset int list object set slice str tuple"
 _EXACT: dict[str, frozenset[str]] = {
     module: frozenset(names.split())
     for module, names in {
         "_codecs": "encode",  # bytes in pickles of protocol 2
-        "builtins": "bool bytearray bytes complex dict float frozenset int list object range set "
-        "slice str tuple",
+        # By Python 2's names, too, as pickles up to protocol 2 write them.
+        "__builtin__": _VALUES,
+        "builtins": _VALUES,
         "collections": "Counter OrderedDict defaultdict deque",
+        "copy_reg": "_reconstructor",
         "copyreg": "_reconstructor",
         "datetime": "date datetime time timedelta timezone",
         "decimal": "Decimal",
-        "numpy": "dtype ndarray",
+        "numpy": "dtype max mean median min ndarray sum",
         "numpy._core.multiarray": "_reconstruct scalar",
         "numpy._core.numeric": "_frombuffer",
         "numpy.core.multiarray": "_reconstruct scalar",
         "numpy.core.numeric": "_frombuffer",
+        "numpy.ma": "MaskedArray",
         "numpy.ma.core": "MaskedArray _mareconstruct",
         "numpy.random._generator": "Generator",
         "numpy.random._mt19937": "MT19937",
@@ -47,6 +51,8 @@ _EXACT: dict[str, frozenset[str]] = {
         "scipy.sparse._dia": "dia_array dia_matrix",
         "scipy.sparse._dok": "dok_array dok_matrix",
         "scipy.sparse._lil": "lil_array lil_matrix",
+        "sklearn.cluster._k_means_lloyd": "lloyd_iter_chunked_dense lloyd_iter_chunked_sparse",
+        "sklearn.cluster._kmeans": "_kmeans_single_elkan _kmeans_single_lloyd",
         "sklearn.utils._bunch": "Bunch",
         "sklearn.utils._metadata_requests": "MetadataRequest MethodMetadataRequest",
         "catboost.core": "CatBoost CatBoostClassifier CatBoostRanker CatBoostRegressor",
