@@ -43,5 +43,5 @@ def test_the_same_pickle_runs_where_custom_code_is_allowed(start: Any, tmp_path:
     canary = tmp_path / "canary"
     model = _model(tmp_path / "hostile", canary)
     server = start(SERINUS_MODEL_URI=model.as_uri(), SERINUS_ALLOW_CUSTOM_CODE="true")
-    assert server.wait() == 1  # what it left is no model
+    server.until_ready()
     assert canary.exists()
