@@ -72,14 +72,15 @@ def run(
             return _publish(options, paths, progress)
         sink = Spool(paths, identity, progress)
     try:
-        job = _Job(options, load(), progress, paths, display, save_seconds)
-        try:
-            job.work(sink)
-        finally:
-            if isinstance(sink, Spool) and sink.progress.position.rows:
-                sink.save()
+        _Job(options, load(), progress, paths, display, save_seconds).work(sink)
     finally:
-        sink.close()
+        try:
+            if sink.progress.position.rows or sink.progress.complete:
+                sink.save()
+            elif paths is not None:
+                clean_up(paths)  # there is nothing to go on with
+        finally:
+            sink.close()
     if paths is None:
         return Result(sink.progress.position.rows, sink.progress.bad)
     return _publish(options, paths, sink.progress)
@@ -88,7 +89,6 @@ def run(
 def _progress(options: Options, paths: Paths, identity: dict[str, object]) -> Progress:
     if options.resume and paths.checkpoint.exists():
         return read_checkpoint(paths, identity)
-    clean_up(paths)
     return Progress()
 
 
@@ -118,8 +118,6 @@ class _Job:
             if name not in model.signature.params:
                 known = ", ".join(model.signature.params) or "none"
                 raise UsageError(f"--params {name}: is no parameter of this model; it has {known}")
-        plan = Plan(model.signature, options.chunk_rows, options.features, options.keep)
-        self._reader = open_reader(options.input, options.input_format, plan)
         self._asker = Asker(model, options.params, progress.how)
         part = paths.part if paths is not None and progress.columns else None
         self._writer: Writer = make_writer(options.output_format, part)
@@ -131,6 +129,8 @@ class _Job:
         self._display = display
         self._save_seconds = save_seconds
         self._shown = 0
+        plan = Plan(model.signature, options.chunk_rows, options.features, options.keep)
+        self._reader = open_reader(options.input, options.input_format, plan)
 
     def work(self, sink: Spool | _Stream) -> None:
         """Do all the rest of the input."""

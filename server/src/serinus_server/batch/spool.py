@@ -67,6 +67,8 @@ class Spool:
     def __init__(self, paths: Paths, identity: Mapping[str, Any], progress: Progress) -> None:
         """Open the files, and cut off what ``progress`` does not know of.
 
+        An older checkpoint is removed when nothing is done yet.
+
         Raises:
             RunFailed: they cannot be written, are shorter than they were, or another run has them.
         """
@@ -74,13 +76,21 @@ class Spool:
         self._identity = dict(identity)
         self.progress = progress
         self._saved = progress
+        self._output: IO[bytes] | None = None
+        self._errors: IO[bytes] | None = None
         try:
             self._output = _open(paths.part, progress.output)
-            self._errors = None
+            if progress == Progress():  # not before the files are ours
+                paths.checkpoint.unlink(missing_ok=True)
+            self._output.truncate(progress.output)
             if paths.errors_part is not None:
                 self._errors = _open(paths.errors_part, progress.errors)
-        except OSError as error:
-            raise _failed(error) from None
+                self._errors.truncate(progress.errors)
+        except BaseException as error:
+            self.close()
+            if isinstance(error, OSError):
+                raise _failed(error) from None
+            raise
 
     def append(self, output: bytes, errors: bytes, progress: Progress) -> None:
         """Add bytes, after which the run has done ``progress``; the counts of bytes are set here.
@@ -88,6 +98,7 @@ class Spool:
         Raises:
             RunFailed: they cannot be written.
         """
+        assert self._output is not None  # noqa: S101 - it is open
         try:
             self._output.write(output)
             if self._errors is not None:
@@ -162,9 +173,15 @@ def publish(paths: Paths, whole: Path, progress: Progress) -> None:
 def clean_up(paths: Paths) -> None:
     """Remove what a run leaves beside its output; the checkpoint first."""
     paths.checkpoint.unlink(missing_ok=True)
-    paths.part.unlink(missing_ok=True)
+    for path in (paths.part, packed_part(paths.part)):
+        path.unlink(missing_ok=True)
     if paths.errors_part is not None:
         paths.errors_part.unlink(missing_ok=True)
+
+
+def packed_part(part: Path) -> Path:
+    """Where an output is made that is more than the bytes of ``part``."""
+    return part.with_name(f"{part.name}.parquet")
 
 
 def read_checkpoint(paths: Paths, identity: Mapping[str, Any]) -> Progress:
@@ -203,7 +220,7 @@ def read_checkpoint(paths: Paths, identity: Mapping[str, Any]) -> Progress:
 
 
 def _open(path: Path, size: int) -> IO[bytes]:
-    """The file, locked, with its first ``size`` bytes and at their end."""
+    """The file, locked, for appending; it has ``size`` bytes at least."""
     file = path.open("ab")
     try:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -213,7 +230,6 @@ def _open(path: Path, size: int) -> IO[bytes]:
     if os.fstat(file.fileno()).st_size < size:
         file.close()
         raise RunFailed(f"{path} is shorter than its checkpoint says; --force begins again")
-    file.truncate(size)
     return file
 
 

@@ -53,7 +53,9 @@ values = st.lists(
 )
 
 
-@given(values, st.sampled_from(["\n", "\r\n"]), st.integers(1, 5), st.integers(1, 40), st.booleans())
+@given(
+    values, st.sampled_from(["\n", "\r\n"]), st.integers(1, 5), st.integers(1, 40), st.booleans()
+)
 def test_every_record_is_what_the_csv_module_reads(
     rows: list[list[str]], end: str, size: int, block: int, cut_off: bool
 ) -> None:

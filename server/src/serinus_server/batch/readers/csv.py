@@ -19,7 +19,7 @@ from serinus_server.batch.chunk import Chunk, Column, Position
 from serinus_server.batch.errors import RunFailed
 from serinus_server.batch.readers.base import Features, Plan, kept_names, require_distinct
 from serinus_server.batch.readers.cells import convert, guess_type
-from serinus_server.batch.readers.text import Lines, Records, TextFile
+from serinus_server.batch.readers.text import Lines, Records, TextFile, is_open
 from serinus_server.service.payload import Payload
 
 _WIDTH = re.compile(r"Expected (\d+) columns, got (\d+)")
@@ -32,6 +32,13 @@ class CsvReader:
         self._file = TextFile(name, codec)
         self._name, self._codec = name, codec
         self._plan = plan
+        try:
+            self._read_header(plan)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _read_header(self, plan: Plan) -> None:
         self._records = Records(self._file, Position(), quotes=True)
         header = self._records.take(1)
         if header is None:
@@ -110,7 +117,10 @@ class CsvReader:
         data = memoryview(taken.data)[taken.starts[start] : taken.ends[stop - 1]]
         try:
             table = _parsed(data, self.columns)
-            reason = "is no single record of CSV: its quotes do not match"
+            # An open quote swallows the records after it; of the last one, Arrow makes a value.
+            if is_open(taken.text(stop - 1)):
+                table = None
+            reason = "opens a quote that is never closed"
         except pa.ArrowInvalid as error:
             table, reason = None, _reason(str(error))
         if table is not None and table.num_rows == stop - start:

@@ -32,6 +32,13 @@ class ParquetReader:
             reason = str(error).splitlines()[0]
             raise RunFailed(f"{name} cannot be read as Parquet: {reason}") from None
         self._plan = plan
+        try:
+            self._choose_columns(plan)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _choose_columns(self, plan: Plan) -> None:
         self.columns = tuple(self._file.schema_arrow.names)
         require_distinct(self.columns)
         self._features = Features(plan, self.columns)

@@ -120,9 +120,7 @@ class Records:
     at once; the records do not depend on it.
     """
 
-    def __init__(
-        self, file: Source, after: Position, *, quotes: bool, block: int = _BLOCK
-    ) -> None:
+    def __init__(self, file: Source, after: Position, *, quotes: bool, block: int = _BLOCK) -> None:
         file.skip(after.offset)
         self._file = file
         self._after = after
@@ -231,6 +229,11 @@ class _Found:
         self.ends = self.ends - places
         self.lines = self.lines - lines
         self.lines_after = self.lines_after - lines
+
+
+def is_open(record: bytes) -> bool:
+    """Whether a quote is opened in ``record`` and never closed."""
+    return any(not match[1] for match in _QUOTED.finditer(record))
 
 
 def _record_ends(buffer: bytes, *, quotes: bool, at_end: bool) -> npt.NDArray[np.int64]:

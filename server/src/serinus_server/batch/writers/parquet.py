@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from serinus_server.batch.chunk import Column
 from serinus_server.batch.errors import RunFailed
+from serinus_server.batch.spool import packed_part
 from serinus_server.batch.writers.base import Block, listed
 
 _GROUP_ROWS = 128 * 1024
@@ -60,7 +61,7 @@ class ParquetWriter:
         return bytes(batch.serialize())
 
     def finish(self, part: Path) -> Path:
-        target = part.with_name(f"{part.name}.parquet")
+        target = packed_part(part)
         try:
             with (
                 part.open("rb") as file,
