@@ -215,7 +215,7 @@ class ScriptedRuntime:
     flavor = "scripted"
     name = "scripted"
     row_wise = False
-    quick = False
+    quick_rows = 0
     predict_parts = None
 
     def __init__(self, predict: Callable[[Any], Any], signature: Signature | None = None) -> None:

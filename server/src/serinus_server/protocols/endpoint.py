@@ -121,7 +121,7 @@ class Call:
         else:
             self._holds_slot = False
             self._rows = rows
-            if endpoint.inference.is_large(rows):
+            if endpoint.inference.is_large(rows, params):
                 self._job = endpoint.inference.offload(
                     partial(_ask, endpoint.codec, question, model_input, rows),
                     self.deadline, timeout, self._answered,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -58,6 +58,10 @@ class Signature:
     outputs: tuple[Column, ...] | tuple[Tensor, ...] = ()
     params: tuple[str, ...] = ()
     checked_by_model: bool = False  # Python type hints: the model takes JSON values as they are
+    # MLflow's own words for `inputs`, `outputs` and `params`, for documents about the model.
+    declared: Mapping[str, Sequence[Mapping[str, Any]]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
 
 class InputRefused(Exception):
@@ -88,8 +92,11 @@ class Runtime(Protocol):
         """
 
     @property
-    def quick(self) -> bool:
-        """Whether 64 rows were measured to take less than 0.3 ms, at load: no thread is worth it."""
+    def quick_rows(self) -> int:
+        """How many rows were measured, at load, to take less than 0.3 ms: no thread is worth it.
+
+        0: not even one, or nobody knows.
+        """
 
     @property
     def predict_parts(self) -> Callable[[Any, Sequence[int]], Any] | None:

@@ -82,7 +82,7 @@ def choose(
         runtime=runtime.name,
         why=reason,
         row_wise=runtime.row_wise,
-        quick=runtime.quick,
+        quick_rows=runtime.quick_rows,
         questions=asked,
         seconds=round(watch.seconds, 3),
     )
@@ -111,11 +111,11 @@ def _choose(
                 candidate.row_wise = is_row_wise(candidate, batches)
             elif not has_exact_parts(candidate, batches):
                 candidate.predict_parts = None
-            candidate.quick = _is_quick(candidate, batches)
+            candidate.quick_rows = _quick_rows(candidate, batches)
             return candidate, "equal to pyfunc", len(trial.asked)
         reasons.append(f"{candidate.name}: {reason}")
     reference.row_wise = gives_numbers(trial) and is_row_wise(reference, batches)
-    reference.quick = _is_quick(reference, batches)
+    reference.quick_rows = _quick_rows(reference, batches)
     return reference, "; ".join(reasons) or "no fast runtime for this model", len(trial.asked)
 
 
@@ -165,7 +165,15 @@ def _no_gain(
     return None
 
 
-def _is_quick(runtime: Runtime, batches: Sequence[Question]) -> bool:
-    """Whether a full batch was quick once: on a busy machine the other times say nothing."""
+def _quick_rows(runtime: Runtime, batches: Sequence[Question]) -> int:
+    """The rows of the largest batch that was quick once: the other times of a busy machine say nothing."""
     full = largest(batches)
-    return full is not None and any(seconds_for(runtime, full) < QUICK for _ in range(4))
+    if full is None:
+        return 0
+    rows = full.rows
+    while rows:
+        part = full if rows == full.rows else Question("", cut(full.model_input, 0, rows), rows)
+        if any(seconds_for(runtime, part) < QUICK for _ in range(4)):
+            return rows
+        rows //= 2
+    return 0

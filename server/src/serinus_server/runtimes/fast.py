@@ -41,7 +41,7 @@ class FastRuntime:
     """Answers by ``ask``, and by the reference where ``ask`` raises anything.
 
     ``ask_parts`` answers several requests at once, as `Runtime.predict_parts` says; it is only
-    used where the fast way turns out not to be row-wise. `choose` sets ``row_wise`` and ``quick``.
+    used where the fast way turns out not to be row-wise. `choose` sets ``row_wise`` and ``quick_rows``.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class FastRuntime:
     ) -> None:
         self.name = name
         self.row_wise = False
-        self.quick = False
+        self.quick_rows = 0
         self._reference = reference
         self._ask = ask
         self._ask_parts = ask_parts

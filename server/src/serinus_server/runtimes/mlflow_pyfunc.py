@@ -33,7 +33,7 @@ class PyFuncRuntime:
 
     def __init__(self, model: Any) -> None:
         self.row_wise = False  # until somebody has proved or measured it
-        self.quick = False
+        self.quick_rows = 0
         self._model = model
         self._params_schema = model.metadata.get_params_schema()
         self.signature = _signature(model.metadata)
@@ -106,7 +106,13 @@ def _signature(metadata: Any) -> Signature:
         outputs=_specs(metadata.get_output_schema()),
         params=tuple(spec.name for spec in params.params) if params else (),
         checked_by_model=checks_itself,
+        declared=_declared(metadata.signature),
     )
+
+
+def _declared(signature: Any) -> dict[str, Any]:
+    parts = {"inputs": signature.inputs, "outputs": signature.outputs, "params": signature.params}
+    return {name: part.to_dict() for name, part in parts.items() if part is not None}
 
 
 def _specs(schema: Any) -> tuple[Column, ...] | tuple[Tensor, ...]:

@@ -83,7 +83,7 @@ class Inference:
         self._small_rows = max(batch_rows, DEFAULT_BATCH_ROWS)
         self._loop: asyncio.AbstractEventLoop
         self._workers: Workers | None = None
-        self._placement = Placement(quick=False)
+        self._placement = Placement(0)
         self._small: deque[Job] = deque()
         self._large: deque[Job] = deque()
         self._small_free = SMALL_WORKERS
@@ -97,7 +97,7 @@ class Inference:
         if model.batches and self._batch_rows > 1:
             self._small_free = min(SMALL_WORKERS, len(os.sched_getaffinity(0)))
         self._workers = Workers(self._small_free + LARGE_WORKERS, self._loop)
-        self._placement = Placement(quick=model.runtime.quick)
+        self._placement = Placement(model.runtime.quick_rows)
         self._model = model
 
     def close(self) -> None:
@@ -130,8 +130,13 @@ class Inference:
         self._limiter.acquire()
         return model
 
-    def is_large(self, rows: int) -> bool:
-        """Whether so many rows are to be offloaded, not submitted: they would hold up small ones."""
+    def is_large(self, rows: int, params: Mapping[str, Any] | None = None) -> bool:
+        """Whether a request is to be offloaded, not submitted: it would hold up small ones.
+
+        Fast runtimes leave ``params`` to MLflow, which is nothing for the event loop.
+        """
+        if self._placement.on_loop:
+            return rows > self._placement.quick_rows or bool(params)
         return rows > self._small_rows
 
     def abandon(self) -> None:
@@ -222,7 +227,7 @@ class Inference:
             raise
         found = asyncio.get_running_loop().create_future()
         done = partial(_resolve, found)
-        if self.is_large(rows):
+        if self.is_large(rows, params):
             job = self.offload(
                 lambda model: model.ask(model_input, rows, params), deadline, limit, done
             )
@@ -308,10 +313,13 @@ class Inference:
         rows = first.rows
         if first.key is None or not self._batches():
             return batch
+        most = self._batch_rows
+        if self._placement.on_loop:
+            most = min(most, self._placement.quick_rows)
         passed_over: list[Job] = []
-        while jobs and rows < self._batch_rows:
+        while jobs and rows < most:
             job = jobs.popleft()
-            if job.key == first.key and rows + job.rows <= self._batch_rows:
+            if job.key == first.key and rows + job.rows <= most:
                 batch.append(job)
                 rows += job.rows
             else:

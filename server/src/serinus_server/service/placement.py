@@ -22,10 +22,11 @@ CLOCK_CREDIT = 0.200
 class Placement:
     """Watches the calls on the event loop, and ends them for good when they are slow."""
 
-    __slots__ = ("_begin", "_clock_excess", "_cpu", "_cpu_excess", "on_loop")
+    __slots__ = ("_begin", "_clock_excess", "_cpu", "_cpu_excess", "on_loop", "quick_rows")
 
-    def __init__(self, *, quick: bool) -> None:
-        self.on_loop = quick
+    def __init__(self, quick_rows: int) -> None:
+        self.on_loop = quick_rows > 0
+        self.quick_rows = quick_rows  # at most so many in one call on the loop
         self._cpu_excess = 0.0
         self._clock_excess = 0.0
         self._begin = 0.0

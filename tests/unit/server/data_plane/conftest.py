@@ -34,12 +34,13 @@ class RowWise:
         self,
         *,
         quick: bool = True,
+        quick_rows: int = 64,
         row_wise: bool = True,
         answer: Callable[[Any], Any] = lambda rows: rows * 2,
         predict_parts: Callable[[Any, Sequence[int]], Any] | None = None,
         signature: Signature = ROWS,
     ) -> None:
-        self.quick = quick
+        self.quick_rows = quick_rows if quick else 0
         self.row_wise = row_wise
         self.predict_parts = predict_parts
         self.signature = signature

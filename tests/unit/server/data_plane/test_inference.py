@@ -123,6 +123,23 @@ async def test_quick_models_are_called_on_the_event_loop_and_others_in_threads(
             assert (threads == {threading.current_thread()}) is quick
 
 
+async def test_the_event_loop_asks_for_no_more_rows_than_were_quick(
+    plane: Any, row_wise: Any
+) -> None:
+    threads = {}
+
+    def answer(rows: Any) -> Any:
+        threads[len(rows)] = threading.current_thread() is threading.main_thread()
+        return rows * 2
+
+    model = row_wise(quick_rows=4, answer=answer)
+    async with plane(model) as data:
+        await asyncio.gather(*(data.ask(row(float(number))) for number in range(10)))
+        assert model.rows == [4, 4, 2]
+        await data.ask(np.ones((5, 1)))
+    assert threads == {4: True, 2: True, 5: False}
+
+
 async def test_a_quick_model_that_turns_slow_leaves_the_loop_for_good(
     plane: Any, row_wise: Any
 ) -> None:

@@ -75,7 +75,7 @@ class Echo:
 
     flavor = "echo"
     row_wise = False
-    quick = False
+    quick_rows = 0
     predict_parts = None
 
     def __init__(self, signature: Signature | None = None, answer: Any = None) -> None:
