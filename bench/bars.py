@@ -14,6 +14,7 @@ from bench.measurements import (
     RATE,
     ROWS,
     START,
+    START_CPU,
     STEADY_P99,
     Measurements,
     Metric,
@@ -52,8 +53,8 @@ class Verdict:
     beyond it; None when nothing could be compared. ``missing`` are those that could not,
     ``left_out`` those that nobody asked for.
 
-    ``by_cpu`` is how much more CPU time ``against`` used for a request, where rates are compared:
-    on a busy machine it says more than they do.
+    ``by_cpu`` is how much more CPU time ``against`` used for a request, or for its start: on a busy
+    machine it says more than rates and seconds do.
     """
 
     bar: Bar
@@ -102,5 +103,6 @@ def _judge(found: Measurements, bar: Bar, asked: Collection[str]) -> Verdict:
     against, ratio = most(known.items(), key=lambda item: item[1])
     reached = ratio >= bar.times if bar.metric.higher_is_better else ratio < bar.times
     state: State = "fail" if not reached else "not judged" if missing else "pass"
-    by_cpu = found.ratio(bar.case, CPU, against, OURS) if bar.metric.higher_is_better else None
+    used = START_CPU if bar.metric == START else CPU if bar.metric.higher_is_better else None
+    by_cpu = found.ratio(bar.case, used, against, OURS) if used is not None else None
     return Verdict(bar, state, ratio, against, missing, left_out, by_cpu)
