@@ -186,7 +186,7 @@ class Call:
         seconds = time.perf_counter() - self._begin
         self.endpoint.series.observe(status, seconds)
         observer = self.endpoint.observer
-        if observer.watches or status >= _FAILED:
+        if status >= _FAILED or (observer.watches and observer.chooses()):
             observer.ended(self._seen(status, seconds, error))
         # An idle connection keeps its last call, which must keep nothing of the request's size.
         self._question = self._job = None

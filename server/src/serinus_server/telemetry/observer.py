@@ -43,7 +43,7 @@ class _Entry(NamedTuple):
 class Observer:
     """Logs a ``sample`` (0 to 1) of the requests and failures always, up to ten per second.
 
-    ``ended`` and ``close`` are for the event loop alone.
+    ``chooses``, ``ended`` and ``close`` are for the event loop alone.
     """
 
     def __init__(self, sample: float, logs: Logs | None, traces: Tracer | None = None) -> None:
@@ -61,8 +61,12 @@ class Observer:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
+    def chooses(self) -> bool:
+        """Whether to tell about a request that did not fail. Asked first: most are not told about."""
+        return self._traces is not None or self._in_sample()
+
     def ended(self, seen: Seen) -> None:
-        """Tell about a request, later."""
+        """Tell about a request that failed or was chosen, later."""
         logged = self._is_logged(seen)
         if not logged and self._traces is None:
             return
@@ -89,11 +93,14 @@ class Observer:
         if self._traces is not None:
             self._traces.close(max(0.0, deadline - time.monotonic()))
 
+    def _in_sample(self) -> bool:
+        return random.random() < self._sample  # noqa: S311 - no secret
+
     def _is_logged(self, seen: Seen) -> bool:
         if self._logs is None:
             return False
         if not seen.failed:
-            return self._sample > 0 and random.random() < self._sample  # noqa: S311 - no secret
+            return self._traces is None or self._in_sample()  # else it was chosen for its trace
         second = int(time.monotonic())
         if second != self._second:
             self._second, self._failures = second, 0

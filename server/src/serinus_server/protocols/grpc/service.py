@@ -124,7 +124,7 @@ class InferenceService:
             self._series.observe_code(code.name, seconds)
             observer = self._service.observer
             failed = code.name in contract.ERROR_CODES
-            if failed or observer.watches:
+            if failed or (observer.watches and observer.chooses()):
                 observer.ended(_seen(context, code.name, begin, seconds, jobs, why))
         return b""
 
