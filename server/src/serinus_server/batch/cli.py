@@ -12,13 +12,12 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any
 
 import typer
 
 from serinus_server import contract
-from serinus_server.batch.errors import RunFailed, Stopped, UsageError
+from serinus_server.batch.errors import RunFailed, Stopped, Stopper, UsageError
 from serinus_server.batch.formats import STREAM, format_of
 from serinus_server.batch.options import DEFAULT_CHUNK_ROWS, Options
 from serinus_server.batch.progress import Display, make_display
@@ -116,8 +115,10 @@ def predict(
     if errors and output == STREAM:
         raise UsageError("--errors needs an output file: a stream cannot be resumed with it")
     options.check()
+    stopper = Stopper()
+    stopper.install()
     try:
-        code = _run(settings, options, make_display(quiet=quiet))
+        code = _run(settings, options, make_display(quiet=quiet), stopper)
     except Stopped as stopped:  # here, because typer makes something else of it
         code = _SIGNAL + stopped.number
         hint = "; --resume goes on" if _can_go_on(options) else ""
@@ -127,8 +128,6 @@ def predict(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command; ends the process with its exit code."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _stop)
     code: int
     try:
         code = app(
@@ -151,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     os._exit(code or 0)  # libraries' threads must not hold up the exit
 
 
-def _run(settings: Settings, options: Options, display: Display) -> int:
+def _run(settings: Settings, options: Options, display: Display, stopper: Stopper) -> int:
     # Imported here: they bring MLflow, which takes seconds.
     from serinus_server.batch.model import fetched
     from serinus_server.batch.run import run
@@ -164,7 +163,11 @@ def _run(settings: Settings, options: Options, display: Display) -> int:
         with fetched(settings) as model:
             display.say(f"model {settings.model_uri}, {model.digest}")
             result = run(
-                options, model.digest, lambda: model.load(fast_paths=settings.fast_paths), display
+                options,
+                model.digest,
+                lambda: model.load(fast_paths=settings.fast_paths),
+                display,
+                check=stopper.check,
             )
     finally:
         display.close()
@@ -224,10 +227,6 @@ def _errors_beside(output: str) -> str:
 def _can_go_on(options: Options) -> bool:
     paths = options.paths
     return paths is not None and options.input != STREAM and paths.checkpoint.exists()
-
-
-def _stop(number: int, _frame: FrameType | None) -> None:
-    raise Stopped(number)
 
 
 def _say(message: str, code: int) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from serinus_server.batch.errors import UsageError
-from serinus_server.batch.formats import STREAM, Format
+from serinus_server.batch.formats import PARQUET, STREAM, Format
 from serinus_server.batch.spool import Paths
 
 DEFAULT_CHUNK_ROWS = 8192
@@ -68,6 +68,10 @@ class Options:
         """
         if self.input != STREAM and not Path(self.input).is_file():
             raise UsageError(f"--input {self.input}: there is no such file")
+        if self.input == STREAM and self.input_format.kind == PARQUET:
+            raise UsageError("Parquet cannot be read from standard input: its index is at its end")
+        if self.output == STREAM and self.output_format.kind == PARQUET:
+            raise UsageError("Parquet cannot be written to standard output: it is made in a file")
         if self.resume and STREAM in (self.input, self.output):
             raise UsageError("--resume needs files: a stream cannot be read or written again")
         if self.paths is not None:

@@ -48,13 +48,15 @@ def run(
     load: Callable[[], ServedModel],
     display: Display,
     *,
+    check: Callable[[], None] = lambda: None,
     save_seconds: float = SAVE_SECONDS,
     stdout: BinaryIO | None = None,
 ) -> Result:
     """Answer every row of the input, or go on with a run that was interrupted.
 
     ``digest`` is the model's, which is only loaded by ``load`` once it is clear that the run can
-    begin. Interrupted at any point, the run can be resumed.
+    begin. Interrupted at any point, the run can be resumed. ``check`` is called after each chunk, and
+    may raise to end it.
 
     Raises:
         UsageError: the options do not fit what an interrupted run has left.
@@ -72,7 +74,7 @@ def run(
             return _publish(options, paths, progress)
         sink = Spool(paths, identity, progress)
     try:
-        _Job(options, load(), progress, paths, display, save_seconds).work(sink)
+        _Job(options, load(), progress, paths, display, check, save_seconds).work(sink)
     finally:
         try:
             if sink.progress.position.rows or sink.progress.complete:
@@ -112,6 +114,7 @@ class _Job:
         progress: Progress,
         paths: Paths | None,
         display: Display,
+        check: Callable[[], None],
         save_seconds: float,
     ) -> None:
         for name in options.params:
@@ -127,6 +130,7 @@ class _Job:
         self._progress = progress
         self._names = output_names(model.signature) or (PREDICTION,)
         self._display = display
+        self._check = check
         self._save_seconds = save_seconds
         self._shown = 0
         plan = Plan(model.signature, options.chunk_rows, options.features, options.keep)
@@ -137,12 +141,15 @@ class _Job:
         progress = self._progress
         saved = Stopwatch.start()
         try:
+            if progress.position.rows:
+                self._display.say(f"going on after {progress.position.rows:,} rows")
             self._display.update(progress.position.rows, progress.bad, self._reader.done())
             for chunk in self._reader.chunks(progress.position):
                 output, errors, progress = self._do(chunk, progress)
                 sink.append(output, errors, progress)
                 progress = sink.progress
                 self._display.update(progress.position.rows, progress.bad, self._reader.done())
+                self._check()
                 if saved.seconds >= self._save_seconds:
                     sink.save()
                     saved = Stopwatch.start()

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from serinus_server.batch.chunk import Chunk, Column, Position
 from serinus_server.batch.errors import RunFailed
-from serinus_server.batch.formats import STREAM
 from serinus_server.batch.readers.base import Features, Plan, kept_names, require_distinct
 from serinus_server.service.payload import Payload
 
@@ -22,8 +21,6 @@ class ParquetReader:
     """A Parquet file. Its columns have types, which are held against the signature's."""
 
     def __init__(self, name: str, plan: Plan) -> None:
-        if name == STREAM:
-            raise RunFailed("Parquet cannot be read from standard input: its index is at its end")
         try:
             self._file = pq.ParquetFile(
                 name, memory_map=False, pre_buffer=False, buffer_size=1 << 20
