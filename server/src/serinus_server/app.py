@@ -25,7 +25,8 @@ from serinus_server.lane import Lanes
 from serinus_server.protocols.codec import Request, answer
 from serinus_server.protocols.endpoint import Limits
 from serinus_server.protocols.mlflow import MlflowCodec
-from serinus_server.protocols.routes import Predictions, Service, routes
+from serinus_server.protocols.openapi import Bounds, Documentation
+from serinus_server.protocols.routes import Predictions, Service, routes, server_version
 from serinus_server.runtimes.base import Runtime
 from serinus_server.service.inference import Inference
 from serinus_server.service.lifecycle import Event, Lifecycle, State
@@ -80,6 +81,7 @@ class Application:
             self._identity,
             Limits(settings.max_request_bytes, settings.request_timeout, settings.max_elements),
             self._observer,
+            Documentation(),
         )
         predictions = Predictions.of(service)
         self.lanes = Lanes(predictions.paths(self._identity))
@@ -152,6 +154,7 @@ class Application:
             ).load()
             self._report(loop, self._advance, Event.LOADED)
             self._warm_up(runtime, example)
+            self._describe(runtime, example)
             self._report(loop, self._become_ready, runtime)
         except StartupError as error:
             self._report(loop, self._fail, error)
@@ -175,6 +178,14 @@ class Application:
         model = ServedModel(runtime, self._identity, lambda _: None)  # no live rows
         request = Request(example)
         warm_up(lambda: answer(codec, model, request), self.settings.warmup_requests, self.metrics)
+
+    def _describe(self, runtime: Runtime, example: bytes | None) -> None:
+        settings = self.settings
+        model = ServedModel(runtime, self._identity, lambda _: None)  # no live rows
+        bounds = Bounds(self.service.limits, settings.max_concurrency)
+        self.service.documentation.describe(
+            model, bounds, server_version(), example, ask=settings.warmup_requests > 0
+        )
 
     def _advance(self, event: Event) -> None:
         """Loading goes on, unless the server was told to stop or ran out of time meanwhile."""

@@ -16,6 +16,7 @@ from serinus_server.protocols.codec import Codec
 from serinus_server.protocols.endpoint import Limits, PredictionEndpoint
 from serinus_server.protocols.json import write_json
 from serinus_server.protocols.mlflow import MlflowCodec
+from serinus_server.protocols.openapi import Documentation
 from serinus_server.protocols.predict import PredictCodec
 from serinus_server.protocols.status import STATUS
 from serinus_server.protocols.v2 import EXTENSIONS, V2Codec, check_names, model_metadata
@@ -37,6 +38,7 @@ class Service:
     identity: Identity
     limits: Limits
     observer: Observer
+    documentation: Documentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,12 @@ class Predictions:
 
 def routes(service: Service, predictions: Predictions) -> list[Route]:
     """All routes of the server."""
-    return [*predictions.routes(), *_v2(service), *_others(service)]
+    return [
+        *predictions.routes(),
+        *_v2(service),
+        *_others(service),
+        *service.documentation.routes(),
+    ]
 
 
 def _v2(service: Service) -> list[Route]:

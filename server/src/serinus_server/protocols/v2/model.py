@@ -18,7 +18,7 @@ from serinus_server.service.payload import Array, Columns, Payload
 EXTENSIONS = ("binary_tensor_data",)
 DEFAULT_OUTPUT = "output-0"
 
-_COLUMN_DATATYPES = {
+COLUMN_DATATYPES = {
     "boolean": "BOOL", "integer": "INT32", "long": "INT64", "float": "FP32", "double": "FP64",
 }  # fmt: skip
 
@@ -115,7 +115,7 @@ def _describe(spec: Column | Tensor, default_name: str) -> dict[str, Any]:
         return {"name": name, "datatype": datatype, "shape": list(spec.shape)}
     return {
         "name": name,
-        "datatype": _COLUMN_DATATYPES.get(spec.type, BYTES),
+        "datatype": COLUMN_DATATYPES.get(spec.type, BYTES),
         "shape": [-1],
     }
 
