@@ -11,11 +11,12 @@ uvicorn parses HTTP and drives the ASGI application. Two things are different he
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serinus_server.crowd import Crowd
 from serinus_server.lane import LaneCall, Lanes
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -35,6 +36,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     patience = 10.0
     lanes = Lanes({})
+    crowd = Crowd(4096)
 
     _in_head = False
     _in_body = False
@@ -54,6 +56,19 @@ class GuardedProtocol(HttpToolsProtocol):
         # A connection that never sends anything is idle, as one between two requests is.
         self._idle_since = self.loop.time()
         self._idle_timer = self.loop.call_later(self.timeout_keep_alive, self._close_if_idle)
+        if len(self.connections) > self.crowd.most:
+            self.crowd.make_room(cast("set[GuardedProtocol]", self.connections), self)
+
+    def evictable_since(self) -> float | None:
+        """As ``crowd.Connection`` says. A head that is only begun is no request yet."""
+        idle = self.cycle is None or self.cycle.response_complete
+        if not idle or self._in_body or self._lingering or self.transport.is_closing():
+            return None
+        return self._idle_since
+
+    def evict(self) -> None:
+        """Close the connection, which has no request."""
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_arrival()
@@ -266,6 +281,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._await_arrival()
 
 
-def guarded_protocol(patience: float, lanes: Lanes) -> type[GuardedProtocol]:
+def guarded_protocol(
+    patience: float, lanes: Lanes, crowd: Crowd | None = None
+) -> type[GuardedProtocol]:
     """The protocol with its settings; uvicorn wants a class."""
-    return type("GuardedProtocol", (GuardedProtocol,), {"patience": patience, "lanes": lanes})
+    settings = {"patience": patience, "lanes": lanes, "crowd": crowd or GuardedProtocol.crowd}
+    return type("GuardedProtocol", (GuardedProtocol,), settings)

@@ -28,6 +28,7 @@ ENV_REQUEST_TIMEOUT = "SERINUS_REQUEST_TIMEOUT"
 ENV_MAX_REQUEST_BYTES = "SERINUS_MAX_REQUEST_BYTES"  # integer
 ENV_MAX_ELEMENTS = "SERINUS_MAX_ELEMENTS"  # integer; values in the JSON of one request
 ENV_MAX_CONCURRENCY = "SERINUS_MAX_CONCURRENCY"  # integer
+ENV_MAX_CONNECTIONS = "SERINUS_MAX_CONNECTIONS"  # integer; idle ones are closed for new ones
 ENV_MAX_BATCH_ROWS = "SERINUS_MAX_BATCH_ROWS"  # integer; 1: requests are never asked together
 ENV_FAST_PATHS = "SERINUS_FAST_PATHS"  # true | false: only MLflow's own way to the answers
 ENV_DRAIN_SECONDS = "SERINUS_DRAIN_SECONDS"  # serve this long after SIGTERM, not ready

@@ -17,6 +17,7 @@ import uvicorn
 
 from serinus_server.app import Application
 from serinus_server.connection import guarded_protocol
+from serinus_server.crowd import Crowd, most_connections, raise_file_limit
 from serinus_server.settings import Settings
 from serinus_server.telemetry.logs import Logs
 from serinus_server.telemetry.observer import Observer
@@ -126,11 +127,12 @@ async def serve(
         OSError: the port for gRPC cannot be listened on.
     """
     sys.setswitchinterval(_SWITCH_SECONDS)
+    crowd = Crowd(most_connections(settings.max_connections, raise_file_limit()))
     application = Application(settings, observer=_observer(settings, logs))
     server = _Server(
         uvicorn.Config(
             application.asgi,
-            http=guarded_protocol(settings.request_timeout, application.lanes),
+            http=guarded_protocol(settings.request_timeout, application.lanes, crowd),
             ws="none",
             lifespan="off",
             log_config=None,

@@ -122,6 +122,10 @@ class Settings(BaseModel):
     max_concurrency: int = Field(
         256, alias=contract.ENV_MAX_CONCURRENCY, ge=1, description="predictions in flight at once"
     )
+    max_connections: int = Field(
+        4096, alias=contract.ENV_MAX_CONNECTIONS, ge=1,
+        description="HTTP connections at once; above, those idle for longest are closed",
+    )  # fmt: skip
     max_batch_rows: int = Field(
         64, alias=contract.ENV_MAX_BATCH_ROWS, ge=1, le=4096,
         description="rows of several requests that are asked in one call; 1: never",
