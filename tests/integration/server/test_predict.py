@@ -169,5 +169,6 @@ def test_models_are_held_to_the_same_rules_as_the_server_s(predict: Predict) -> 
         check=False,
     )
     assert result.returncode == 1
+    assert "--allow-custom-code allows it" in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert [path.name for path in predict.folder.iterdir()] == ["in.csv"]

@@ -32,7 +32,6 @@ _SIGNAL = 128
 _OPTIONS = {
     contract.ENV_MODEL_URI: "--model",
     contract.ENV_MODEL_DIGEST: "--digest",
-    contract.ENV_ALLOW_CUSTOM_CODE: "--allow-custom-code",
 }
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -136,7 +135,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except (UsageError, SettingsError) as error:
         code = _say(str(error), USAGE)
     except (RunFailed, StartupError) as error:
-        code = _say(str(error), FAILED)
+        message = str(error).replace(
+            f"{contract.ENV_ALLOW_CUSTOM_CODE}=true", "--allow-custom-code"
+        )
+        code = _say(message, FAILED)
     except (typer.Abort, KeyboardInterrupt):
         code = _say("stopped", _SIGNAL + signal.SIGINT)
     except Exception as error:
@@ -180,6 +182,8 @@ def _run(settings: Settings, options: Options, display: Display, stopper: Stoppe
 def _settings(model: str, digest: str, *, allow_custom_code: bool) -> Settings:
     """The server's settings, from its environment variables and the options that stand for some."""
     folder = Path(model)
+    if ":" not in model and not folder.is_dir():
+        raise UsageError(f"--model {model}: is no URI, and there is no such folder")
     uri = folder.resolve().as_uri() if ":" not in model and folder.is_dir() else model
     environ = {**os.environ, contract.ENV_MODEL_URI: uri, contract.ENV_MODEL_NAME: "batch"}
     if digest:
@@ -191,7 +195,7 @@ def _settings(model: str, digest: str, *, allow_custom_code: bool) -> Settings:
     except SettingsError as error:
         message = str(error)
         for name, option in _OPTIONS.items():
-            message = message.replace(f"{name}:", option)
+            message = message.replace(f"{name}: must", f"{option} must")
         raise UsageError(message) from None
 
 

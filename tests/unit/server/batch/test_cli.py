@@ -36,7 +36,8 @@ def refused(**options: str | bool) -> str:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"model": "nothing"}, "--model must begin with models:/"),
+        ({"model": "nothing"}, "--model nothing: is no URI, and there is no such folder"),
+        ({"model": "ftp://host/model"}, "--model must begin with models:/"),
         ({"digest": "md5:1"}, "--digest must be sha256:"),
         ({"input": "in.xlsx"}, "--input in.xlsx: unknown extension; known are .csv, .jsonl"),
         ({"input": "other.csv"}, "--input other.csv: there is no such file"),
