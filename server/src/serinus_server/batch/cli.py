@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
@@ -147,8 +148,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         error.show()  # type: ignore[attr-defined]  # click's own, about the arguments
         code = USAGE
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it any more, which was told above
+            stream.flush()
     os._exit(code or 0)  # libraries' threads must not hold up the exit
 
 

@@ -85,6 +85,8 @@ def _of_array(array: np.ndarray[Any, Any], rows: int, names: Sequence[str]) -> l
 def _plain(values: Any) -> Any:
     """Numbers and booleans as an array, all else as a list."""
     array = values if isinstance(values, np.ndarray) else values.to_numpy()
+    if array.dtype.kind == "M":  # nanoseconds would become integers
+        array = array.astype("datetime64[us]")
     if array.dtype.kind not in "biuf":
         return [
             None if value is not None and value != value else value for value in values.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -77,7 +78,8 @@ def run(
         _Job(options, load(), progress, paths, display, check, save_seconds).work(sink)
     finally:
         try:
-            if sink.progress.position.rows or sink.progress.complete:
+            done = sink.progress
+            if done.complete or (done.position.rows and options.input != STREAM):
                 sink.save()
             elif paths is not None:
                 clean_up(paths)  # there is nothing to go on with
@@ -131,7 +133,8 @@ class _Job:
         self._names = output_names(model.signature) or (PREDICTION,)
         self._display = display
         self._check = check
-        self._save_seconds = save_seconds
+        # What was read from a stream cannot be read again.
+        self._save_seconds = math.inf if options.input == STREAM else save_seconds
         self._shown = 0
         plan = Plan(model.signature, options.chunk_rows, options.features, options.keep)
         self._reader = open_reader(options.input, options.input_format, plan)

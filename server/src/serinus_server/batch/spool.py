@@ -121,7 +121,7 @@ class Spool:
         if progress == self._saved and self._paths.checkpoint.exists():
             return
         document = {"version": _VERSION, "run": self._identity, "progress": asdict(progress)}
-        fresh = self._paths.checkpoint.with_name(f"{self._paths.checkpoint.name}.new")
+        fresh = _fresh(self._paths)
         try:
             for file in (self._output, self._errors):
                 if file is not None:
@@ -173,7 +173,7 @@ def publish(paths: Paths, whole: Path, progress: Progress) -> None:
 def clean_up(paths: Paths) -> None:
     """Remove what a run leaves beside its output; the checkpoint first."""
     paths.checkpoint.unlink(missing_ok=True)
-    for path in (paths.part, packed_part(paths.part)):
+    for path in (paths.part, packed_part(paths.part), _fresh(paths)):
         path.unlink(missing_ok=True)
     if paths.errors_part is not None:
         paths.errors_part.unlink(missing_ok=True)
@@ -217,6 +217,11 @@ def read_checkpoint(paths: Paths, identity: Mapping[str, Any]) -> Progress:
                 f"({run.get(name)!r}, now {expected.get(name)!r}); --force begins again"
             )
     return progress
+
+
+def _fresh(paths: Paths) -> Path:
+    """The next checkpoint, while it is written."""
+    return paths.checkpoint.with_name(f"{paths.checkpoint.name}.new")
 
 
 def _open(path: Path, size: int) -> IO[bytes]:

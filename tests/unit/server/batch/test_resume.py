@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,14 @@ import pandas as pd
 import pytest
 
 from serinus_server.batch.errors import RunFailed, UsageError
+from serinus_server.batch.formats import STREAM, Format
 from serinus_server.batch.readers.base import ALL
 from serinus_server.batch.run import Result
 from serinus_server.runtimes.base import Column, Signature
 
 ROWS = 37
 INPUTS = ("in.csv", "in.csv.gz", "in.jsonl", "in.parquet")
-OUTPUTS = ("out.csv", "out.csv.gz", "out.jsonl", "out.jsonl.zst", "out.parquet")
+OUTPUTS = ("out.csv.gz", "out.jsonl", "out.jsonl.zst", "out.parquet")
 
 
 class PowerCut(BaseException):
@@ -60,8 +63,10 @@ def interrupting(make: Callable[..., Any], after: int) -> Any:
     return runtime
 
 
-@pytest.mark.parametrize("output", OUTPUTS)
-@pytest.mark.parametrize("input_", INPUTS)
+@pytest.mark.parametrize(
+    ("input_", "output"),
+    [*((input_, "out.csv") for input_ in INPUTS), *(("in.parquet", output) for output in OUTPUTS)],
+)
 def test_cut_off_in_any_call_and_resumed_gives_the_same_bytes(
     batch: Any, doubling: Callable[..., Any], input_: str, output: str
 ) -> None:
@@ -211,6 +216,24 @@ def test_two_runs_do_not_write_one_output(batch: Any, doubling: Callable[..., An
         fcntl.flock(other.fileno(), fcntl.LOCK_EX)
         with pytest.raises(RunFailed, match="another run is writing"):
             batch.run(doubling(), batch.options("in.csv", force=True))
+
+
+def test_a_run_over_a_stream_leaves_nothing_when_it_is_cut_off(
+    batch: Any, doubling: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_inputs(batch.folder)
+    options = replace(
+        batch.options("in.csv"),
+        input=STREAM,
+        input_format=Format("csv"),
+        output_format=Format("csv"),
+    )
+    before = batch.files()
+    with (batch.folder / "in.csv").open("rb") as file:
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(file))
+        with pytest.raises(PowerCut):
+            batch.run(interrupting(doubling, 12), options)
+    assert batch.files() == before
 
 
 def test_damage_is_told(batch: Any, doubling: Callable[..., Any]) -> None:

@@ -219,6 +219,7 @@ def test_a_run_without_any_answer_ends_early(batch: Any, scripted: Callable[...,
         ({"low": np.array([1, 2]), "high": [3, 4]}, "low,high", ["1,3", "2,4"]),
         ([{"a": 1}, None], "prediction", ['"{""a"":1}"', '""']),
         (["x", 1], "prediction", ["x", "1"]),
+        (pd.Series(pd.to_datetime(["2026-01-02", None])), "prediction", ["2026-01-02T00:00:00", '""']),
     ],
 )  # fmt: skip
 def test_answers_of_every_shape_become_columns(
