@@ -19,6 +19,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serinus_server import garbage
 from serinus_server.artifacts.limits import Limits as ModelLimits
 from serinus_server.errors import LoadFailed, LoadTimeout, StartupError
 from serinus_server.lane import Lanes
@@ -46,8 +47,11 @@ _REMOVALS = 100
 
 def load_mlflow(folder: Path, *, fast_paths: bool = True) -> Runtime:
     """The runtime for MLflow models; imported when it is needed, because that takes seconds."""
+    import mlflow.pyfunc  # noqa: F401 - the largest part, and none of the model's
+
     from serinus_server.runtimes.load import load
 
+    garbage.keep_imports()
     return load(folder, fast_paths=fast_paths)
 
 
@@ -155,6 +159,7 @@ class Application:
             self._report(loop, self._advance, Event.LOADED)
             self._warm_up(runtime, example)
             self._describe(runtime, example)
+            garbage.resume()
             self._report(loop, self._become_ready, runtime)
         except StartupError as error:
             self._report(loop, self._fail, error)

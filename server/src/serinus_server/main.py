@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from serinus_server import garbage
 from serinus_server.runtimes.threads import limit_threads
 from serinus_server.settings import Settings, SettingsError, read_settings
 from serinus_server.signals import end_at_once
@@ -45,6 +46,7 @@ def _run(settings: Settings) -> int:
     os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     limit_threads(os.environ)
+    garbage.pause()
     import structlog
 
     from serinus_server.telemetry.logs import configure_logs
