@@ -407,6 +407,6 @@ async def test_v2_writes_every_kind_of_answer_with_its_datatype(
 
 
 async def test_unknown_paths_are_404_and_never_redirect(table: httpx2.AsyncClient) -> None:
-    for path in ("/", "/predict/", "/docs", "/v2/"):
+    for path in ("/", "/predict/", "/docs/", "/v2/"):
         assert (await table.get(path)).status_code == 404
     assert (await table.get("/predict")).status_code == 405
