@@ -10,9 +10,12 @@ import sys
 import time
 from typing import Any
 
+import grpc
 import httpx2
+import pytest
 
 from serinus_server import contract
+from serinus_server.protocols.grpc import open_inference_pb2 as messages
 
 QUICK = {"inputs": [[0.0, 3.0]]}
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -66,6 +69,29 @@ def test_ids_that_are_not_fit_to_be_repeated_are_not(start: Any) -> None:
     found = ended(server)
     assert len(found) == len(odd)
     assert not any("request_id" in line for line in found)
+
+
+def test_grpc_calls_have_lines_and_ids_too(start: Any) -> None:
+    server = start(SERINUS_ACCESS_LOG_SAMPLE="1", SERINUS_DRAIN_SECONDS="0", SERINUS_GRPC_PORT="0")
+    server.until_ready()
+    (listening,) = lines(server, "listening for gRPC")
+    tensor = messages.ModelInferRequest.InferInputTensor(
+        name="x", datatype="FP64", shape=[1, 2], contents={"fp64_contents": [0.0, 3.0]}
+    )
+    metadata = (("x-request-id", "7f-c"), ("traceparent", f"00-{TRACE}-b7ad6b7169203331-01"))
+    with grpc.insecure_channel(f"127.0.0.1:{listening['port']}") as channel:
+        infer = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        request = messages.ModelInferRequest(model_name="churn", inputs=[tensor])
+        _, call = infer.with_call(request.SerializeToString(), metadata=metadata, timeout=20)
+        with pytest.raises(grpc.RpcError) as refused:
+            infer(b"\xff", timeout=20)
+    assert dict(call.trailing_metadata())["x-request-id"] == "7f-c"
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    first, second = ended(server)
+    assert (first["protocol"], first["status"], first["rows"]) == ("grpc", "OK", 1)
+    assert (first["request_id"], first["trace_id"]) == ("7f-c", TRACE)
+    assert first["batch_requests"] == 1
+    assert (second["status"], second["error"]) == ("INVALID_ARGUMENT", "MalformedRequest")
 
 
 def test_failures_have_lines_at_any_sample_but_not_more_than_ten_per_second(start: Any) -> None:

@@ -55,13 +55,18 @@ def configure_logs(log_format: str) -> Logs:
     render: Any = (
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
+            sort_keys=False,
             # Richer tracebacks show local variables, and with them the clients' data.
             exception_formatter=structlog.dev.plain_traceback,
         )
         if console
         else structlog.processors.JSONRenderer()
     )
-    last: list[Any] = [render] if console else [structlog.processors.format_exc_info, render]
+    last: list[Any] = (
+        [render]
+        if console
+        else [structlog.processors.format_exc_info, _begin_with_what_matters, render]
+    )
     logs = Logs(sys.stderr.fileno(), render)
     handler = _Handler(logs.outlet)
     handler.setFormatter(
@@ -79,6 +84,12 @@ def configure_logs(log_format: str) -> Logs:
     return logs
 
 
+def _begin_with_what_matters(_logger: Any, _name: str, entry: Any) -> dict[str, Any]:
+    """``entry`` in an order in which people can read it, too."""
+    first = {key: entry[key] for key in ("timestamp", "level", "event", "logger") if key in entry}
+    return {**first, **{key: value for key, value in entry.items() if key not in first}}
+
+
 class Logs:
     """Where log lines go. For lines that are many, ``write`` costs less than a logger."""
 
@@ -91,9 +102,9 @@ class Logs:
     ) -> None:
         """One line of the time ``time``, in seconds since 1970."""
         stamp = datetime.fromtimestamp(time, UTC).isoformat().replace("+00:00", "Z")
-        entry = {**fields, "event": event, "level": level, "logger": logger, "timestamp": stamp}
+        entry = {"timestamp": stamp, "level": level, "event": event, "logger": logger, **fields}
         self.outlet.put(self._render(None, "", entry))
 
     def _tell_dropped(self, count: int) -> str:
-        entry = {"lines": count, "event": "log lines were dropped", "level": "warning"}
+        entry = {"level": "warning", "event": "log lines were dropped", "lines": count}
         return str(self._render(None, "", entry))

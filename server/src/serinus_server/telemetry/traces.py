@@ -6,6 +6,7 @@ their request has ended, with the times that were taken, so that requests carry 
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -42,6 +43,8 @@ class Traces:
     """
 
     def __init__(self, model: str, version: str, revision: str) -> None:
+        # Its warnings tell about each attempt; a collector that is away would fill the log.
+        logging.getLogger("opentelemetry").setLevel(logging.ERROR)
         resource = _resource(model, version, revision)
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
@@ -94,7 +97,7 @@ class Traces:
             for name, value in seen.headers
             if name in _CARRIERS
         }
-        return self._propagator.extract(carrier, Context())
+        return self._propagator.extract(carrier, Context()) if carrier else Context()
 
     def _describe(self, seen: Seen) -> tuple[str, Mapping[str, Any]]:
         """Name and attributes of a request's span, by OpenTelemetry's semantic conventions."""
