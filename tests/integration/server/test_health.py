@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import random
 import resource
 import socket
 import statistics
@@ -132,6 +133,68 @@ def test_slow_heads_and_bodies_are_ended_and_hold_up_nobody(start: Any) -> None:
             answer = one.recv(4096)
             assert answer.startswith(expected), answer
             one.close()
+
+
+def series(url: str) -> set[str]:
+    text = httpx2.get(url + contract.PATH_METRICS).text
+    return {line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+
+
+def resident_kib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0])
+
+
+def answer_to(connection: socket.socket) -> bytes:
+    """The head of the next answer, after reading its body; empty at the connection's end."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        more = connection.recv(65536)
+        if not more:
+            return b""
+        found += more
+    head, _, body = found.lower().partition(b"\r\n\r\n")
+    length = int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0] or 0)
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head
+
+
+def test_ten_thousand_odd_requests_add_no_series_and_no_memory(start: Any) -> None:
+    server = start()
+    server.until_ready()
+    chance = random.Random(1)  # noqa: S311 - no secret
+    bodies = (b"{", b"", b'{"inputs": [[0.0, 3.0]]}', b"[[0.0]]", b"\xff\x00", b"[NaN]")
+
+    def some(first: int, requests: int) -> set[bytes]:
+        statuses = set()
+        connection = connect(server.url)
+        for number in range(first, first + requests):
+            path = chance.choice(
+                ("/predict", "/invocations", f"/v2/models/m{number}/infer", f"/x{number}",
+                 f"/v2/models/churn/versions/{number}/infer", f"/predict?{number}", "/%70redict")
+            )  # fmt: skip
+            body = chance.choice(bodies)
+            media = chance.choice(("application/json", f"text/x{number}"))
+            connection.sendall(
+                f"{chance.choice(('POST', 'POST', 'GET', 'PUT'))} {path} HTTP/1.1\r\nhost: x\r\n"
+                f"x-request-id: id-{number}\r\ncontent-type: {media}\r\n"
+                f"content-length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            head = answer_to(connection)
+            statuses.add(head[9:12])
+            if not head or b"connection: close" in head:
+                connection.close()
+                connection = connect(server.url)
+        connection.close()
+        return statuses
+
+    some(0, 1000)
+    before, memory = series(server.url), resident_kib(server.process.pid)
+    assert some(1000, 10_000) >= {b"200", b"400", b"404", b"405", b"422"}
+    assert series(server.url) == before
+    assert resident_kib(server.process.pid) < memory + 4096
 
 
 def ask(connection: socket.socket) -> bytes:
