@@ -77,11 +77,11 @@ bench: ## the quick form of bench-server: two minutes, beside plain FastAPI and 
 	@tools/setup
 	$(bin)/python -m bench --quick $(ARGS)
 
-bench-server: ## the model server beside its peers, which it installs; ARGS="--docs docs/performance.md" writes it down
+bench-server: ## the model server beside its peers, which it installs; ARGS="--docs docs/benchmarks.md" writes it down
 	@tools/setup
 	$(bin)/python -m bench $(ARGS)
 
-bench-operator: ## what 100 and 1,000 resources cost the operator; ARGS="--docs docs/performance.md" writes it down
+bench-operator: ## what 100 and 1,000 resources cost the operator; ARGS="--docs docs/benchmarks.md" writes it down
 	@tools/setup
 	$(bin)/python -m bench.operator $(ARGS)
 
