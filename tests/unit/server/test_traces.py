@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -166,3 +168,11 @@ def test_traces_are_made_where_the_standard_variables_ask_for_them(
 def test_what_cannot_be_had_is_told(environ: dict[str, str]) -> None:
     with pytest.raises(TracesImpossible, match="OTEL_"):
         wants_traces(environ)
+
+
+def test_a_server_without_traces_imports_nothing_of_them() -> None:
+    code = (
+        "import sys, serinus_server.serve; print([m for m in sys.modules if 'opentelemetry' in m])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
