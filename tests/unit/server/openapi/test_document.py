@@ -162,27 +162,3 @@ async def test_params_have_their_types_and_defaults(server: Any) -> None:
     assert params["properties"]["mode"] == {"type": "string", "default": "fast"}
     parameters = document["components"]["schemas"]["V2Request"]["properties"]["parameters"]
     assert {"limit", "weights", "mode", "binary_data_output"} == set(parameters["properties"])
-
-
-@pytest.mark.parametrize("case", [CASES["mixed columns"]], ids=["mixed columns"], indirect=False)
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("age", None), ("age", 1.5), ("age", 2**63), ("age", True), ("age", "1"),
-        ("age", 3.0), ("children", 2**31), ("children", None), ("income", None),
-        ("income", "1"), ("income", 1), ("weight", 1e39), ("weight", None), ("city", None),
-        ("city", 1), ("member", None), ("member", 1), ("photo", "%"), ("photo", None),
-        ("photo", ""), ("joined", None), ("age", -(2**63)),
-    ],
-)  # fmt: skip
-async def test_the_schema_takes_a_value_just_where_the_server_does(
-    server: Any, case: Case, field: str, value: Any
-) -> None:
-    document = await document_of(server)
-    schema = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]
-    assert case.example is not None
-    split = case.example["dataframe_split"]
-    record = dict(zip(split["columns"], split["data"][0], strict=True)) | {field: value}
-    validator = jsonschema.Draft202012Validator(resolved(document, schema["schema"]))
-    response = await server.client.post("/predict", json=record)
-    assert response.status_code == (200 if validator.is_valid(record) else 422), response.text
