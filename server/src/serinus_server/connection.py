@@ -126,7 +126,7 @@ class GuardedProtocol(HttpToolsProtocol):
         reading = self._reading
         if reading is not None and not reading.response_complete:
             self._refuse("The request's body is incomplete.")
-        elif self.cycle is not None:
+        elif self.cycle is not None and not self._refusal:
             self.cycle.keep_alive = False  # it is the last one
         return self._unanswered > 0 and not self._lingering
 
@@ -340,6 +340,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._reading = self.cycle
         self._unanswered += 1
+        if expects_continue:  # answered early, nobody would know whether the body still comes
+            self.cycle.keep_alive = False
 
     # --- responses -----------------------------------------------------------------------------
 

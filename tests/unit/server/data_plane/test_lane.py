@@ -705,3 +705,25 @@ async def test_http_1_0_knows_of_no_continue(listen: Any, row_wise: Any) -> None
             request = post(path, body(4), "expect: 100-continue", version="1.0")
             (response,) = responses(await server.send(request))
             assert response.predictions == [[8.0]]
+
+
+async def test_broken_bytes_are_refused_to_who_has_said_all_too(listen: Any, row_wise: Any) -> None:
+    async with listen(row_wise()) as server:
+        for path in ("/predict", "/predict?asgi"):
+            reader, writer = await server.connect()
+            writer.write(post(path, body(1)) + post(path, body(2)) + BROKEN[0])
+            writer.write_eof()
+            async with asyncio.timeout(5):
+                received = responses(await reader.read())
+            assert [response.status for response in received] == [200, 200, 400]
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict?asgi", "/nowhere"])
+async def test_who_expects_continue_and_is_refused_need_not_say_whether_the_body_comes(
+    listen: Any, row_wise: Any, path: str
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ncontent-encoding: gzip\r\n"
+    async with listen(row_wise()) as server:
+        (response,) = responses(await server.send(head.encode() + b"expect: 100-continue\r\n\r\n"))
+        assert response.status in (404, 415)
+        assert response.headers["connection"] == "close"
