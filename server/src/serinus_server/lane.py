@@ -145,7 +145,8 @@ class LaneCall(Call):
         if (
             close
             or not self.keep_alive
-            or self.endpoint.inference.draining
+            # Closing drops what waits in the pipeline: only its last request may do that.
+            or (self.endpoint.inference.draining and not connection.pipeline)
             or (self._expects_continue and self.more_body)  # nobody knows whether the body comes
         ):
             self.keep_alive = False

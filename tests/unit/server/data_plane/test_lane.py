@@ -514,9 +514,11 @@ async def test_a_draining_server_answers_and_closes(listen: Any, row_wise: Any) 
         assert "connection" not in (await read(reader)).headers
         draining = asyncio.create_task(server.application.drain())
         await server.until(State.DRAINING)
-        writer.write(post("/predict", body(1)))
-        response = await read(reader)
-        assert response.predictions == [[2.0]]
+        writer.write(b"".join(post("/predict", body(n)) for n in (1, 2, 3)))  # all are answered
+        for number in (1, 2, 3):
+            response = await read(reader)
+            assert response.predictions == [[2.0 * number]]
+            assert ("connection" in response.headers) is (number == 3)
         assert response.headers["connection"] == "close"
         assert await reader.read() == b""
         writer.close()
