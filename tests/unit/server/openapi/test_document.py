@@ -162,3 +162,19 @@ async def test_params_have_their_types_and_defaults(server: Any) -> None:
     assert params["properties"]["mode"] == {"type": "string", "default": "fast"}
     parameters = document["components"]["schemas"]["V2Request"]["properties"]["parameters"]
     assert {"limit", "weights", "mode", "binary_data_output"} == set(parameters["properties"])
+
+
+@pytest.mark.parametrize("case", [CASES["one tensor"]], ids=["one tensor"], indirect=False)
+async def test_an_answer_in_binary_is_documented(server: Any, case: Case) -> None:
+    document = await document_of(server)
+    operation = document["paths"][V2]["post"]
+    (example,) = [body for _, body in bodies(operation)]
+    schema = document["components"]["schemas"]["V2Request"]["properties"]
+    assert schema["outputs"]["items"]["properties"]["name"] == {"enum": ["output-0"]}
+    wanted = example | {"parameters": {"binary_data_output": True}}
+    response = await server.client.post(V2, json=wanted)
+    answer = operation["responses"]["200"]
+    assert response.headers["content-type"] in answer["content"]
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert "Inference-Header-Content-Length" in answer["headers"]
+    assert int(response.headers["inference-header-content-length"]) < len(response.content)

@@ -51,7 +51,7 @@ def document(
         )
     }
     if wanted.tensors is not None:
-        schemas["V2Request"] = _v2_request(wanted.tensors, params)
+        schemas["V2Request"] = _v2_request(wanted.tensors, params, examples)
         base = f"/v2/models/{identity.model}"
         failures = errors_of(V2Codec(), "V2Error")
         paths[f"{base}/infer"] = {"post": _infer("infer", examples, failures)}
@@ -114,7 +114,11 @@ def _invocations(
     content = {JSON_TYPE: _media({"oneOf": forms}, examples.requests.get("mlflow", {}))}
     if wanted.csv:
         csv: dict[str, Any] = {
-            "schema": {"type": "string", "description": "With a header; an empty cell is missing."}
+            "schema": {
+                "type": "string",
+                "minLength": 1,
+                "description": "With a header; an empty cell is missing.",
+            }
         }
         if examples.csv is not None:
             csv["example"] = examples.csv
@@ -131,12 +135,15 @@ def _invocations(
     }
 
 
-def _v2_request(tensors: Schema, params: Schema | None) -> Schema:
+def _v2_request(tensors: Schema, params: Schema | None, examples: Examples) -> Schema:
     binary: Schema = {
         "type": "boolean",
         "description": "Whether the outputs come in binary behind the JSON.",
     }
     declared = {} if params is None else params["properties"]
+    output: Schema = {"type": "string"}
+    if answered := examples.answers.get("v2"):  # what the model answered tells its outputs' names
+        output = {"enum": [tensor["name"] for tensor in answered["outputs"]]}
     return {
         "type": "object",
         "properties": {
@@ -147,7 +154,7 @@ def _v2_request(tensors: Schema, params: Schema | None) -> Schema:
                 "description": "The outputs to answer with; all, if there are none here.",
                 "items": {
                     "type": "object",
-                    "properties": {"name": {"type": "string"}},
+                    "properties": {"name": output},
                     "required": ["name"],
                 },
             },
@@ -162,6 +169,15 @@ def _v2_request(tensors: Schema, params: Schema | None) -> Schema:
 
 
 def _infer(operation: str, examples: Examples, failures: Mapping[str, Any]) -> dict[str, Any]:
+    answer = _answer("V2Answer", examples.answers.get("v2"))
+    answer["content"]["application/octet-stream"] = {}  # where outputs were wanted in binary
+    answer["headers"] = {
+        **HEADERS,
+        "Inference-Header-Content-Length": {
+            "description": "Bytes of the JSON, where outputs are in binary behind it.",
+            "schema": {"type": "integer"},
+        },
+    }
     return {
         "operationId": operation,
         "tags": [V2],
@@ -172,7 +188,7 @@ def _infer(operation: str, examples: Examples, failures: Mapping[str, Any]) -> d
             {JSON_TYPE: _media(ref("V2Request"), examples.requests.get("v2", {}))}
         ),
         "responses": {
-            "200": _answer("V2Answer", examples.answers.get("v2")),
+            "200": answer,
             **failures,
         },
     }

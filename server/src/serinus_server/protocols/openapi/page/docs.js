@@ -267,6 +267,7 @@ function outcome(status, response) {
   for (const media of Object.values(response.content ?? {})) {
     const samples = Object.values(media.examples ?? {}).map((one) => one.value);
     if (media.example !== undefined) samples.push(media.example);
+    if (!samples.length && !media.schema) continue;
     const shown = samples.length ? samples.map((one) => compact(one)).join("\n\n") : formOf(media.schema);
     text.append(make("details", {}, make("summary", {}, samples.length ? "Example" : "Form"), make("pre", { tabindex: "0" }, shown)));
   }
