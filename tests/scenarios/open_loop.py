@@ -33,6 +33,7 @@ class Tally:
     wrong: int = 0  # 200, but not what the model says about the row
     problems: list[str] = field(default_factory=list)  # the first few, with their seconds
     latencies: list[float] = field(default_factory=list)  # seconds from when it was due; of all
+    late: list[float] = field(default_factory=list)  # of that, before it was sent: a busy machine
 
     @property
     def failed(self) -> int:
@@ -43,11 +44,10 @@ class Tally:
         return {revision for _, revision in self.answers if revision}
 
     def __str__(self) -> str:
-        p50, p99 = (1000 * (percentile(self.latencies, share) or 0) for share in (0.50, 0.99))
-        worst = 1000 * max(self.latencies, default=0.0)
         return (
             f"{self.sent} requests, {self.failed} failed, {self.wrong} wrong, by status and revision "
-            f"{dict(self.answers)}, p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {worst:.0f} ms"
+            f"{dict(self.answers)}; latency {_spread(self.latencies)}, of that before it was sent "
+            f"{_spread(self.late)}"
         )
 
 
@@ -93,6 +93,8 @@ class OpenLoop:
             await asyncio.sleep(max(due - loop.time(), 0))
 
     async def _ask(self, row: int, due: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.tally.late.append(loop.time() - due)
         status, content = NO_ANSWER, b""
         headers: Mapping[str, str] = {}
         try:
@@ -103,7 +105,7 @@ class OpenLoop:
                 status, headers = response.status, response.headers
         except (aiohttp.ClientError, TimeoutError) as error:
             content = f"{type(error).__name__}: {error}".encode()
-        now = asyncio.get_running_loop().time()
+        now = loop.time()
         self.tally.latencies.append(now - due)
         self._judge(row, status, headers, content, now - self._began)
 
@@ -129,3 +131,8 @@ def _body(columns: tuple[str, ...], row: tuple[float, ...]) -> bytes:
         for column, value in zip(columns, row, strict=True)
     ]
     return json.dumps({"inputs": inputs}).encode()
+
+
+def _spread(seconds: list[float]) -> str:
+    p50, p99, worst = (1000 * (percentile(seconds, share) or 0.0) for share in (0.50, 0.99, 1))
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, worst {worst:.0f} ms"

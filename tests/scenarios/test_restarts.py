@@ -24,6 +24,13 @@ from serinus.reconcile import kinds
 RESTARTS = int(os.environ.get("SERINUS_TEST_RESTARTS", "5"))
 REPLICAS = 2
 RATE = 200.0  # requests per second
+# A busy machine may stand still for seconds, and what is due meanwhile comes all at once; how a
+# server sheds load is told elsewhere.
+SERVER = {
+    **SPEC["server"],
+    "replicas": REPLICAS,
+    "requestLimits": {"maxConcurrent": 4096},
+}
 READY_SECONDS = 60.0  # for one replacement: a server's start is seconds of pure computation
 GONE_SECONDS = 40.0
 
@@ -32,7 +39,7 @@ pytestmark = pytest.mark.timeout(120 + RESTARTS * 30)
 
 
 async def test_pods_are_deleted_under_load_and_no_request_fails(story: Story) -> None:
-    await story.given_version_1_serves(server={**SPEC["server"], "replicas": REPLICAS})
+    await story.given_version_1_serves(server=SERVER)
     pods = await full_strength(story)
     assert len(processes_with(f"/{story.namespace}_")) == REPLICAS
     served = {uid(pod) for pod in pods}
@@ -96,7 +103,7 @@ async def full_strength(story: Story, without: str = "") -> list[Manifest]:
             good = [p for p in staying if is_ready(p) and uid(p) != without]
             if len(good) == len(staying) == REPLICAS:
                 return good
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
 
 
 async def only_these_are_left(story: Story, pods: list[Manifest]) -> None:
@@ -106,7 +113,7 @@ async def only_these_are_left(story: Story, pods: list[Manifest]) -> None:
         while True:
             if {uid(pod) for pod in await the_pods(story)} == wanted:
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
 
 
 async def gateway_counts(story: Story) -> Counter[str]:
@@ -129,7 +136,7 @@ async def no_process_is_left(story: Story) -> None:
         while True:
             if not processes_with(f"/{story.namespace}_"):
                 return
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
 
 
 def processes_with(mark: str) -> list[str]:
