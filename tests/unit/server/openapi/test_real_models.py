@@ -30,9 +30,6 @@ PARAMS = [
 ]
 LEFT_OUT = object()
 
-# MLflow says it of every Python model that is read from a pickle without type hints.
-pytestmark = pytest.mark.filterwarnings("ignore:.*Add type hints:UserWarning")
-
 
 @pytest.fixture(scope="module")
 def lenient_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
