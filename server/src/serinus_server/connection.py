@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serinus_server.crowd import Crowd
 from serinus_server.lane import LaneCall, Lanes
+from serinus_server.unread import Unread
 
 MAX_HEAD_BYTES = 64 * 1024
 
@@ -38,6 +39,7 @@ class GuardedProtocol(HttpToolsProtocol):
     patience = 10.0
     lanes = Lanes({})
     crowd = Crowd(4096)
+    unread = Unread()
 
     _in_head = False
     _in_body = False
@@ -76,7 +78,12 @@ class GuardedProtocol(HttpToolsProtocol):
         """Close the connection, which has no request."""
         self.transport.close()
 
+    def give_up(self) -> None:
+        """End the connection, whose client does not read what waits in it."""
+        self.transport.abort()
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.unread.remove(self)
         self._end_arrival()
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -363,7 +370,13 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             self._next()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        # Nothing more is written until it resumes: this is all that waits.
+        self.unread.add(self, self.transport.get_write_buffer_size())
+
     def resume_writing(self) -> None:
+        self.unread.remove(self)
         super().resume_writing()
         if self._blocked:
             self._blocked = False
@@ -393,5 +406,10 @@ def guarded_protocol(
     patience: float, lanes: Lanes, crowd: Crowd | None = None
 ) -> type[GuardedProtocol]:
     """The protocol with its settings; uvicorn wants a class."""
-    settings = {"patience": patience, "lanes": lanes, "crowd": crowd or GuardedProtocol.crowd}
+    settings = {
+        "patience": patience,
+        "lanes": lanes,
+        "crowd": crowd or GuardedProtocol.crowd,
+        "unread": Unread(),
+    }
     return type("GuardedProtocol", (GuardedProtocol,), settings)
