@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from tests.integration.server.conftest import ServerProcess
 
 from serinus_server import contract
 
-from ..conftest import ServerProcess
 from . import watch
 from .held_connections import CROWD
 from .wire import Target

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
 import pytest
+from tests.integration.server.conftest import ServerProcess
 
-from ..conftest import ServerProcess
 from . import held_connections, watch, wrong_requests
 from .conftest import Memory, Watch
 from .wire import Target
@@ -31,7 +32,7 @@ WRONG: tuple[Attack, ...] = (
     wrong_requests.large_bodies, wrong_requests.deep_nesting, wrong_requests.huge_shapes,
     wrong_requests.no_json, wrong_requests.wrong_content_types, wrong_requests.compressed_bombs,
     wrong_requests.large_messages, wrong_requests.wrong_lengths, wrong_requests.endless_heads,
-    wrong_requests.pipelined_garbage,
+    wrong_requests.pipelined_garbage, wrong_requests.costly_bodies,
 )  # fmt: skip
 HELD: tuple[Attack, ...] = (
     held_connections.slow_heads, held_connections.slow_bodies,
@@ -69,11 +70,11 @@ class Judge:
         predictions = self.times(watch.PREDICTION)
         p99, noise = percentile(health, 0.99), percentile(others, 0.99)
         grown = self._memory.peak - self._before
-        print(
+        sys.stdout.write(  # pytest shows it with -s, and for what failed
             f"\n{what}: {time.monotonic() - self._begin:.1f} s, health {len(health)} times, "
             f"p50 {percentile(health, 0.5) * 1e3:.1f} p99 {p99 * 1e3:.1f} max "
             f"{max(health) * 1e3:.1f} ms, bystander p99 {noise * 1e3:.1f} ms, predictions p99 "
-            f"{percentile(predictions, 0.99) * 1e3:.1f} ms, memory {grown / 2**20:+.0f} MiB"
+            f"{percentile(predictions, 0.99) * 1e3:.1f} ms, memory {grown / 2**20:+.0f} MiB\n"
         )
         problems = [look for look in self._watcher.since(self._begin) if look.problem]
         assert problems == []

@@ -221,3 +221,26 @@ async def pipelined_garbage(target: Target) -> None:
                 expect(said, 200, "6.0")
             expect(await connection.answer(), 400, "Invalid HTTP request")
             assert await connection.ended()
+
+
+async def costly_bodies(target: Target) -> None:
+    """Bodies within the limit that cost the most: a megabyte of rows, of lists, of keys and of text.
+
+    Eight clients at once send them. What is right in form is answered, or refused for its shape, or
+    times out; and what is not, is refused.
+    """
+    most = target.max_bytes - 1000
+    rows = b'{"inputs": [' + b"[1.5,2]," * (most // 8) + b"[1.5,2]]}"
+    records = b"[" + b'{"a":1,"b":2},' * (most // 14) + b'{"a":1}]'
+    lists = b"[" + b"[]," * (most // 3) + b"[]]"
+    keys = b"[{" + b",".join(b'"%06d":0' % n for n in range(most // 11)) + b"}]"
+    text = b'["' + b"\\u003a" * (most // 6) + b'"]'
+
+    async def client(path: str) -> None:
+        for body in (rows, records, lists, keys, text):
+            said = await ask(target, path, body)
+            assert said.status in (200, 400, 413, 422, 504), said
+
+    async with asyncio.TaskGroup() as clients:
+        for number in range(8):
+            clients.create_task(client(PATHS[number % 2]))
