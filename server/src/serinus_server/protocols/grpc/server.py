@@ -8,7 +8,8 @@ import os
 # Its own log lines have another form than ours; what matters reaches us as errors and statuses.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 # Without threads of the core between the sockets and us, a call costs a tenth less. It concerns only
-# sockets that servers listen on; a version of gRPC that does not know the name ignores it.
+# sockets that servers listen on. A version of gRPC that does not know the name says so on standard
+# error, and goes on.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_listener")
 
 import grpc.aio
