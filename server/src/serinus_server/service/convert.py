@@ -33,6 +33,9 @@ _JSON_NAMES = {
     dict: "an object", type(None): "null",
 }  # fmt: skip
 
+# What JSON integers just below the smallest of 64 bits are read as: they must not become it.
+BELOW_INT64 = float(np.iinfo(np.int64).min)
+
 # Dates and times that NumPy reads as pandas does, 30 times as fast: without a time zone, and of
 # years that datetime64[ns] holds to their ends (NumPy does not say when it cannot).
 _PLAIN_DATETIME = re.compile(
@@ -160,6 +163,8 @@ def _integers(values: Values, dtype: np.dtype[Any], label: str, want: str) -> np
                 raise InvalidInput(
                     f"has a fraction, but the signature wants {want}", field=label, row=row
                 )
+            if type(value) is float and value <= BELOW_INT64:
+                raise InvalidInput(f"does not fit into {want}", field=label, row=row)
         values = [int(value) for value in values]
     try:
         return np.array(values, dtype=dtype)
@@ -216,6 +221,7 @@ def _from_nested(values: Sequence[Any], tensor: Tensor, label: str | None) -> np
         if array.dtype == object and dtype.kind == "f" and _leaves_are_numbers(array):
             array = array.astype(dtype)  # null is a missing number, as in a table
         if dtype.kind in "iu" and array.dtype.kind == "f" and bool(np.all(array % 1 == 0)):
+            _refuse_overflow(array <= BELOW_INT64, label, str(dtype))
             return np.array(values, dtype)  # integers beside floats lost digits in the first array
     except OverflowError:
         raise InvalidInput(f"does not fit into {dtype}", field=label) from None

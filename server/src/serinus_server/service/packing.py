@@ -26,7 +26,7 @@ from serinus_server.runtimes.table import (
     Values,
     kind_of,
 )
-from serinus_server.service.convert import Converter
+from serinus_server.service.convert import BELOW_INT64, Converter
 
 # What a request may raise on the quick way; the careful way finds the words for it.
 GIVE_UP = (InvalidInput, KeyError, IndexError, TypeError, ValueError, OverflowError)
@@ -218,7 +218,7 @@ def _integers(dtype: type[np.integer[Any]]) -> _Pack:
         types = set(map(type, flat))
         if types != {int}:
             if not types <= _WHOLE_NUMBERS or not all(
-                value.is_integer() for value in flat if type(value) is float
+                value.is_integer() and value > BELOW_INT64 for value in flat if type(value) is float
             ):
                 return None
             flat = list(map(int, flat))

@@ -159,7 +159,7 @@ async def test_params_have_their_types_and_defaults(server: Any) -> None:
     params = document["components"]["schemas"]["Params"]
     assert params["properties"]["limit"]["default"] == 7
     assert params["properties"]["weights"]["type"] == "array"
-    assert params["properties"]["mode"] == {"type": "string", "default": "fast"}
+    assert params["properties"]["mode"] == {"type": ["string", "null"], "default": "fast"}
     parameters = document["components"]["schemas"]["V2Request"]["properties"]["parameters"]
     assert {"limit", "weights", "mode", "binary_data_output"} == set(parameters["properties"])
 

@@ -81,7 +81,7 @@ def validator_of(document: dict[str, Any], path: str) -> jsonschema.Draft202012V
 @pytest.mark.parametrize(
     ("field", "values"),
     [
-        ("age", [None, 1.5, 2**63, -(2**63), True, "1", 3.0, LEFT_OUT, [1]]),
+        ("age", [None, 1.5, 2**63, -(2**63), -(2**63) - 1, True, "1", 3.0, LEFT_OUT, [1]]),
         ("children", [2**31 - 1, 2**31, None, 0, LEFT_OUT]),
         ("income", [None, "1", 1, True, 1e308, 2**60, LEFT_OUT]),
         ("weight", [None, 1e39, 3.4028234663852886e38, 1]),
@@ -111,13 +111,16 @@ async def test_the_schema_takes_a_value_just_where_the_server_does(
         ({"limit": 3}, True),
         ({"weights": [1.5, 2]}, True),
         ({"mode": "slow", "limit": 1}, True),
+        ({"mode": None, "limit": None}, True),
+        ({"limit": 2**63}, True),
+        (None, True),
         ({"limit": "three"}, False),
         ({"weights": 1.5}, False),
         ({"other": 1}, False),
     ],
 )
 async def test_params_fit_just_where_the_server_takes_them(
-    lenient: Any, params: dict[str, Any], fits: bool
+    lenient: Any, params: dict[str, Any] | None, fits: bool
 ) -> None:
     document = (await lenient.get("/openapi.json")).json()
     body = {"dataframe_records": [RECORD], "params": params}

@@ -147,10 +147,10 @@ def _v2_request(tensors: Schema, params: Schema | None, examples: Examples) -> S
     return {
         "type": "object",
         "properties": {
-            "id": {"type": "string", "description": "Sent back with the answer."},
+            "id": {"type": ["string", "null"], "description": "Sent back with the answer."},
             "inputs": tensors,
             "outputs": {
-                "type": "array",
+                "type": ["array", "null"],
                 "description": "The outputs to answer with; all, if there are none here.",
                 "items": {
                     "type": "object",
@@ -159,7 +159,7 @@ def _v2_request(tensors: Schema, params: Schema | None, examples: Examples) -> S
                 },
             },
             "parameters": {
-                "type": "object",
+                "type": ["object", "null"],
                 "properties": {**declared, "binary_data_output": binary},
                 "additionalProperties": False,
             },

@@ -13,7 +13,7 @@ def params_schema(declared: Sequence[Mapping[str, Any]]) -> Schema | None:
     if not declared:
         return None
     return {
-        "type": "object",
+        "type": ["object", "null"],
         "description": "Those left out have their defaults; other names are refused.",
         "properties": {str(param["name"]): _param(param) for param in declared},
         "additionalProperties": False,
@@ -21,7 +21,12 @@ def params_schema(declared: Sequence[Mapping[str, Any]]) -> Schema | None:
 
 
 def _param(declared: Mapping[str, Any]) -> Schema:
+    """One param. MLflow takes null for any single value, and integers of any size."""
     schema = nested(declared)
+    if isinstance(schema.get("type"), str) and schema["type"] != "object":
+        unbounded = {"minimum", "maximum", "format"}
+        schema = {key: value for key, value in schema.items() if key not in unbounded}
+        schema["type"] = [schema["type"], "null"]
     if declared.get("shape"):  # MLflow has only lists of any length beside single values
         schema = {"type": "array", "items": schema}
     default = declared.get("default")

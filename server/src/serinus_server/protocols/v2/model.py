@@ -73,7 +73,7 @@ class Form:
         for name in wanted or ():
             if name not in outputs:
                 raise InvalidInput(
-                    f"is no output of this model, which has {', '.join(outputs)}", field=name
+                    f"{name!r} is no output of this model, which has {', '.join(outputs)}"
                 )
         return [
             (name, *writable(outputs[name])) for name in (outputs if wanted is None else wanted)
