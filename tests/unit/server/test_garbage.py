@@ -23,6 +23,7 @@ def _thaw() -> Iterator[None]:
     yield
     gc.unfreeze()
     gc.enable()
+    gc.set_threshold(700)
 
 
 def test_what_the_start_leaves_behind_is_collected_and_the_rest_is_kept() -> None:

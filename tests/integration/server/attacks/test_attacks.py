@@ -25,8 +25,8 @@ Attack = Callable[[Target], Awaitable[None]]
 
 HEALTH_SECONDS = 0.2
 MEMORY = 512 * 2**20  # bytes, beside what the server has when it is ready
-ENOUGH = 200  # questions for health, in which an attack is repeated until they are answered
-TOGETHER_SECONDS = 20.0
+ENOUGH = 150  # questions for health, in which an attack is repeated until they are answered
+TOGETHER_SECONDS = 15.0
 
 WRONG: tuple[Attack, ...] = (
     wrong_requests.large_bodies, wrong_requests.deep_nesting, wrong_requests.huge_shapes,
@@ -111,6 +111,6 @@ async def test_it_stands_all_of_it_together(
             await attack(target)
 
     async with asyncio.TaskGroup() as attackers:
-        for attacks in (WRONG, WRONG[::-1], HELD):
+        for attacks in (WRONG, WRONG[-2::-1], HELD):  # what costs most, once at a time
             attackers.create_task(in_turns(attacks))
     judge.judge("all together")
