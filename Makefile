@@ -1,7 +1,7 @@
 # Every target sets up what it needs first. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-flavors test-kubernetes test-conformance simulate soak mutants lint verify generate bench bench-server bench-operator clean
+.PHONY: help setup demo test test-flavors test-clients test-kubernetes test-conformance simulate soak mutants lint verify generate bench bench-server bench-operator clean
 
 bin := .venv/bin
 SEED ?= 1
@@ -35,6 +35,11 @@ test-flavors: ## models of PyTorch and TensorFlow, which get an environment of t
 	@tools/flavors
 	.venv-flavors/bin/python -m pytest tests/unit/server/runtimes/libraries/test_pytorch.py \
 	  tests/unit/server/runtimes/libraries/test_tensorflow.py -n 2 --dist loadfile -q $(ARGS)
+
+test-clients: ## Triton's own client with the server, from an environment of its own (190 MB)
+	@tools/setup test
+	@tools/clients
+	$(bin)/python -m pytest tests/integration/server/conformance -q $(ARGS)
 
 N ?= 1000000
 soak: ## the simulation until N faults were injected, then the latency over 1,000 seeds; prints what happened
@@ -86,5 +91,5 @@ bench-operator: ## what 100 and 1,000 resources cost the operator; ARGS="--docs 
 	$(bin)/python -m bench.operator $(ARGS)
 
 clean: ## removes what the other targets made in this folder
-	rm -rf .venv .venv-flavors .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
+	rm -rf .venv .venv-flavors .venv-clients .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

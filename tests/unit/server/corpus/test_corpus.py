@@ -24,7 +24,7 @@ CORPUS = {**scikit.ENTRIES, **libraries.ENTRIES}
 
 
 def test_the_corpus_is_broad() -> None:
-    assert len(CORPUS) >= 45
+    assert len(CORPUS) >= 50
     assert {entry.flavor for entry in CORPUS.values()} == {
         "sklearn", "xgboost", "lightgbm", "onnx", "statsmodels", "pyfunc",
     }  # fmt: skip

@@ -99,13 +99,15 @@ class ColumnInputs:
         )
 
     def _split(self, rows: Schema) -> Schema:
-        columns: Schema = {"const": self._names}
+        columns: Schema = {"enum": [self._names, None]}
+        required = ["data"]  # without names, values are taken by their positions
         if len(self._required) < len(self._names):
             columns = {"type": "array", "items": {"enum": self._names}, "uniqueItems": True}
             if self._required:
                 columns["allOf"] = [{"contains": {"const": name}} for name in self._required]
             rows = non_empty({"type": "array", "description": "As many values as columns."})
-        return _object({"columns": columns, "data": rows})
+            required = ["columns", "data"]
+        return {**_object({"columns": columns, "data": rows}), "required": required}
 
     def _table(self, payload: Payload) -> tuple[list[str], list[list[Any]]] | None:
         """The names and rows of an input; only the signature's columns, in its order."""
