@@ -34,7 +34,8 @@ test-flavors: ## models of PyTorch and TensorFlow, which get an environment of t
 	@tools/setup test
 	@tools/flavors
 	.venv-flavors/bin/python -m pytest tests/unit/server/runtimes/libraries/test_pytorch.py \
-	  tests/unit/server/runtimes/libraries/test_tensorflow.py -n 2 --dist loadfile -q $(ARGS)
+	  tests/unit/server/runtimes/libraries/test_tensorflow.py \
+	  tests/unit/server/corpus/test_neural.py -n 2 --dist loadfile -q $(ARGS)
 
 test-clients: ## Triton's own client with the server, from an environment of its own (190 MB)
 	@tools/setup test
