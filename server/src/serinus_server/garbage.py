@@ -1,7 +1,7 @@
 """When Python looks for garbage: not while the server starts, and never again among what it started with.
 
 Starting makes a quarter of a million objects that all stay; looking through them again and again
-takes a sixth of the start, and later every full collection would hold up the requests of its moment.
+takes a quarter of the start, and later every full collection would hold up the requests of its moment.
 """
 
 from __future__ import annotations
