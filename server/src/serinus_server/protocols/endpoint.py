@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -45,7 +46,7 @@ class Limits:
     max_elements: int = contract.DEFAULT_MAX_ELEMENTS  # values in JSON
 
 
-class Call:
+class Call(ABC):
     """One prediction request. Subclasses bring its bytes and take its response away.
 
     ``start``, then ``ask`` once the body is complete; or ``fail``, or ``leave``, at any time.
@@ -68,9 +69,9 @@ class Call:
         self._rows = 0
         self.request_id = b""  # the client's, to be sent back
 
+    @abstractmethod
     def respond(self, status: int, headers: Headers, body: bytes, *, close: bool) -> None:
         """Send the response; ``close`` when nothing else may follow on the connection."""
-        raise NotImplementedError
 
     def start(self, headers: Iterable[tuple[bytes, bytes]], now: float) -> None:
         """Admission, and whatever ``headers`` (lower-case names) say; ``now`` is the loop's time."""
