@@ -7,6 +7,7 @@ with another server.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ WARMUP_SHARE = 0.2  # of a measurement's seconds, before them
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class Step(ABC):
     """One thing to do. ``seconds`` is how long it is expected to take."""
 
     group: Group
@@ -29,8 +30,9 @@ class Step:
     seconds: float
 
     @property
+    @abstractmethod
     def text(self) -> str:
-        raise NotImplementedError
+        """What is being done, for the progress line."""
 
 
 @dataclass(frozen=True, slots=True)
